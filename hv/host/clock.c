@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * How fast the TSC and the APIC timer count: measured over a short time against a clock whose rate
+ * is known. Disturbances (SMIs, a busy host under an emulator) only ever lengthen a measurement, so
+ * the shortest of a few counts.
+ */
+#include "hv/host/timer.h"
+
+#include "hv/host/acpi.h"
+#include "hv/host/apic.h"
+#include "hv/host/errno.h"
+#include "hv/host/paging.h"
+#include "hv/host/x86.h"
+
+#define WINDOW_HZ    500 /* a measurement takes 2 ms */
+#define MEASUREMENTS 5	 /* at most; two that agree to 1 percent are enough */
+#define POLLS_MAX    (1u << 20)
+#define POLLS_MIN    3 /* a clock that jumps at once is none */
+
+#define PIT_HZ		  1193182
+#define PIT_CHANNEL2	  0x42
+#define PIT_COMMAND	  0x43
+#define PIT_CH2_MODE0_BIN 0xb0 /* channel 2, low then high byte, interrupt on terminal count */
+#define PORT_SYSTEM_B	  0x61
+#define SYSTEM_B_GATE2	  0x01
+#define SYSTEM_B_SPEAKER  0x02
+#define SYSTEM_B_OUT2	  0x20
+
+#define HPET_CAPABILITIES  0x00
+#define HPET_CONFIG	   0x10
+#define HPET_COUNTER	   0xf0
+#define HPET_SIZE	   0x400
+#define HPET_CONFIG_ENABLE BIT(0)
+#define HPET_PERIOD_MAX	   100000000 /* femtoseconds, by the specification */
+#define FEMTOSECONDS	   1000000000000000ull
+
+#define PM_TIMER_HZ 3579545
+
+#define CPUID_TSC 0x15
+
+u64 tsc_hz;
+u64 apic_timer_hz;
+u64 apic_timer_per_tsc;
+const char *tsc_source = "none";
+
+/* Elapsed during one measurement. */
+struct span {
+	u64 tsc;
+	u64 apic;
+	u64 counts; /* of the reference */
+};
+
+/* A clock of known rate. */
+struct reference {
+	const char *name;
+	u64 hz;
+	bool (*measure)(const struct reference *r, struct span *s);
+	u64 (*read)(void); /* for measure_counter() */
+	u64 mask;
+};
+
+static void span_begin(struct span *s)
+{
+	apic_timer_oneshot(UINT32_MAX);
+	s->tsc = rdtsc();
+}
+
+static void span_end(struct span *s, u64 counts)
+{
+	s->tsc = rdtsc() - s->tsc;
+	s->apic = UINT32_MAX - apic_timer_count();
+	s->counts = counts;
+	apic_timer_oneshot(0);
+}
+
+/* PIT channel 2 raises its output after a number of counts: one port read per poll. */
+static bool measure_pit(const struct reference *r, struct span *s)
+{
+	u16 counts = (u16)(r->hz / WINDOW_HZ);
+	u8 port_b = inb(PORT_SYSTEM_B);
+	u32 polls = 0;
+
+	outb(PORT_SYSTEM_B, (port_b & ~SYSTEM_B_SPEAKER) | SYSTEM_B_GATE2);
+	outb(PIT_COMMAND, PIT_CH2_MODE0_BIN);
+	outb(PIT_CHANNEL2, (u8)counts);
+	outb(PIT_CHANNEL2, (u8)(counts >> 8));
+	span_begin(s);
+	while (!(inb(PORT_SYSTEM_B) & SYSTEM_B_OUT2) && polls < POLLS_MAX)
+		polls++;
+	span_end(s, counts);
+	outb(PORT_SYSTEM_B, port_b);
+	return polls >= POLLS_MIN && polls < POLLS_MAX;
+}
+
+/* A free-running counter: from one of its edges to the first one after the window. */
+static bool measure_counter(const struct reference *r, struct span *s)
+{
+	u64 start = r->read(), counts = 0;
+	u32 polls = 0, edge_polls = 0;
+
+	while (((r->read() - start) & r->mask) == 0) {
+		if (++edge_polls == POLLS_MAX)
+			return false;
+	}
+	start = r->read();
+	span_begin(s);
+	while (counts < r->hz / WINDOW_HZ && polls < POLLS_MAX) {
+		counts = (r->read() - start) & r->mask;
+		polls++;
+	}
+	span_end(s, counts);
+	return polls >= POLLS_MIN && polls < POLLS_MAX;
+}
+
+static bool agree(u64 a, u64 b)
+{
+	u64 difference = a > b ? a - b : b - a;
+
+	return difference <= a / 100;
+}
+
+/* False when the reference does not count. */
+static bool calibrate(const struct reference *r)
+{
+	struct span best = { 0 };
+
+	for (unsigned int i = 0; i < MEASUREMENTS; i++) {
+		struct span s;
+		bool sure;
+
+		if (!r->measure(r, &s) || !s.counts || !s.apic)
+			return false;
+		sure = i && agree(best.tsc * s.counts, s.tsc * best.counts);
+		if (!i || s.tsc * best.counts < best.tsc * s.counts)
+			best = s;
+		if (sure)
+			break;
+	}
+	tsc_hz = best.tsc * r->hz / best.counts;
+	apic_timer_hz = best.apic * r->hz / best.counts;
+	tsc_source = r->name;
+	return tsc_hz && apic_timer_hz;
+}
+
+static const volatile u8 *hpet;
+
+static u64 hpet_read(void)
+{
+	return *(const volatile u32 *)(hpet + HPET_COUNTER);
+}
+
+static bool calibrate_hpet(void)
+{
+	struct reference r = {
+		.name = "hpet", .measure = measure_counter, .read = hpet_read, .mask = UINT32_MAX
+	};
+	volatile u8 *regs;
+	u32 period, config;
+
+	if (!acpi_info.hpet)
+		return false;
+	regs = map_mmio(acpi_info.hpet, HPET_SIZE);
+	if (!regs)
+		return false;
+	hpet = regs;
+	period = *(volatile u32 *)(regs + HPET_CAPABILITIES + 4);
+	if (!period || period > HPET_PERIOD_MAX)
+		return false;
+	r.hz = FEMTOSECONDS / period;
+	config = *(volatile u32 *)(regs + HPET_CONFIG);
+	*(volatile u32 *)(regs + HPET_CONFIG) = config | HPET_CONFIG_ENABLE;
+	return calibrate(&r);
+}
+
+static u64 pm_timer_read(void)
+{
+	return inl((u16)acpi_info.pm_timer_port);
+}
+
+static bool calibrate_pm_timer(void)
+{
+	struct reference r = { .name = "pmtimer",
+			       .hz = PM_TIMER_HZ,
+			       .measure = measure_counter,
+			       .read = pm_timer_read,
+			       .mask = acpi_info.pm_timer_32bit ? UINT32_MAX : 0xffffff };
+
+	return acpi_info.pm_timer_port && calibrate(&r);
+}
+
+static bool calibrate_pit(void)
+{
+	struct reference r = { .name = "pit", .hz = PIT_HZ, .measure = measure_pit };
+
+	return calibrate(&r);
+}
+
+/* What CPUID says about the TSC, 0 if nothing. */
+static u64 cpuid_tsc_hz(void)
+{
+	struct cpuid_regs r;
+
+	if (cpuid(0, 0).eax < CPUID_TSC)
+		return 0;
+	r = cpuid(CPUID_TSC, 0);
+	return r.eax ? (u64)r.ecx * r.ebx / r.eax : 0;
+}
+
+/* With CPUID alone the APIC timer is measured against the TSC. */
+static bool calibrate_cpuid(u64 hz)
+{
+	struct span s;
+
+	if (!hz)
+		return false;
+	tsc_hz = hz;
+	span_begin(&s);
+	spin_ticks(hz / WINDOW_HZ);
+	span_end(&s, 0);
+	apic_timer_hz = s.apic * WINDOW_HZ;
+	tsc_source = "cpuid";
+	return apic_timer_hz != 0;
+}
+
+int time_init(void)
+{
+	u64 hz = cpuid_tsc_hz();
+
+	if (calibrate_pit() || calibrate_hpet() || calibrate_pm_timer()) {
+		if (hz && agree(tsc_hz, hz)) {
+			tsc_hz = hz;
+			tsc_source = "cpuid";
+		}
+	} else if (!calibrate_cpuid(hz)) {
+		return -ENODEV;
+	}
+	apic_timer_per_tsc = (apic_timer_hz << 32) / tsc_hz;
+	return 0;
+}

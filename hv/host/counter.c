@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Printing the declared counters. */
+#include "hv/host/counter.h"
+
+#include "hv/host/print.h"
+
+extern struct counter __counters_start[], __counters_end[]; /* linker.ld */
+
+void counters_print(void)
+{
+	for (struct counter *c = __counters_start; c < __counters_end; c++) {
+		u64 v = counter_read(c);
+
+		if (v)
+			printk("# counter %s %lu (%s)\n", c->name, v, c->meaning);
+	}
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Host interrupts and exceptions: who is called for a vector, and what is safe in root mode. */
+#ifndef HV_HOST_IRQ_H
+#define HV_HOST_IRQ_H
+
+#include "hv/host/types.h"
+
+/* Called by the #DB handler when it is set; otherwise a #DB in root mode is fatal. */
+struct trap_frame;
+extern void (*debug_hook)(struct trap_frame *f);
+
+/* What the entry stubs leave on the stack. */
+struct trap_frame {
+	u64 r15, r14, r13, r12, r11, r10, r9, r8;
+	u64 rdi, rsi, rbp, rbx, rdx, rcx, rax;
+	u64 vector, error;
+	u64 rip, cs, rflags, rsp, ss;
+};
+
+/**
+ * irq_dispatch - run the handler of a host interrupt and send the EOI
+ * @vector: 32..255
+ *
+ * Called by the IDT's stubs, and by the run loop for an interrupt acknowledged by a VM exit.
+ * Interrupts off. A vector nobody asked for is counted (irq.stray), not fatal.
+ */
+void irq_dispatch(u8 vector);
+
+/** irq_window - take pending interrupts now: sti; nop; cli. Thread context, no lock held. */
+void irq_window(void);
+
+/** nmi_iret - execute an IRET, which ends the blocking by NMI that an NMI VM exit has left behind.
+ */
+void nmi_iret(void);
+
+/** exception_init - build and load the IDT. Boot CPU; the others load the same with idt_load(). */
+void exception_init(void);
+void idt_load(void);
+
+/*
+ * Two link-time tables that the exception and NMI handlers look into.
+ *
+ * .ex_table: {fault address, continue address}: a #GP/#UD/#PF at the first continues at the second
+ * with RAX = -EFAULT.
+ *
+ * .nmi_fixup: {start, end, target}: an NMI that lands in root mode with start <= RIP < end
+ * continues at target instead. vmx/entry.S brackets the instructions between its last look at
+ * entry_barred and VMLAUNCH/VMRESUME with it, so that a kick arriving there still stops the entry.
+ */
+struct ex_entry {
+	u64 fault, target;
+};
+
+struct nmi_fixup {
+	u64 start, end, target;
+};
+
+#endif

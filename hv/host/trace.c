@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The trace rings. */
+#include "hv/host/trace.h"
+
+#include "hv/host/errno.h"
+#include "hv/host/mem.h"
+#include "hv/host/percpu.h"
+#include "hv/host/print.h"
+#include "hv/host/timer.h"
+
+struct trace_ring {
+	_Atomic u64 written; /* events ever recorded */
+	struct trace_event *events;
+};
+
+void trace(const char *name, u64 a, u64 b)
+{
+	struct trace_ring *r = nr_cpus ? this_cpu()->trace : NULL;
+	struct trace_event *e;
+
+	if (!r)
+		return;
+	/* One instruction reserves the slot: an NMI in between takes the next one. */
+	e = &r->events[atomic_fetch_add_explicit(&r->written, 1, memory_order_relaxed) %
+		       TRACE_EVENTS];
+	e->tsc = ticks_now();
+	e->name = name;
+	e->a = a;
+	e->b = b;
+}
+
+int trace_init_cpu(void)
+{
+	struct trace_ring *r = kzalloc(sizeof(*r));
+
+	if (!r)
+		return -ENOMEM;
+	r->events = kzalloc(TRACE_EVENTS * sizeof(*r->events));
+	if (!r->events) {
+		kfree(r);
+		return -ENOMEM;
+	}
+	this_cpu()->trace = r;
+	return 0;
+}
+
+/* The CPU with the earliest event that is still to be printed, or nr_cpus. */
+static u32 earliest(const u64 *next, const u64 *end)
+{
+	u64 tsc = UINT64_MAX;
+	u32 found = nr_cpus;
+
+	for (u32 i = 0; i < nr_cpus; i++) {
+		const struct trace_event *e;
+
+		if (next[i] == end[i])
+			continue;
+		e = &cpus[i]->trace->events[next[i] % TRACE_EVENTS];
+		if (found == nr_cpus || e->tsc < tsc) {
+			found = i;
+			tsc = e->tsc;
+		}
+	}
+	return found;
+}
+
+void trace_dump(unsigned int max)
+{
+	u64 next[MAX_CPUS], end[MAX_CPUS];
+	u32 i;
+
+	if (max > TRACE_EVENTS)
+		max = TRACE_EVENTS;
+	for (i = 0; i < nr_cpus; i++) {
+		struct trace_ring *r = cpus[i]->trace;
+
+		end[i] = r ? atomic_load_explicit(&r->written, memory_order_relaxed) : 0;
+		next[i] = end[i] > max ? end[i] - max : 0;
+	}
+	while ((i = earliest(next, end)) != nr_cpus) {
+		const struct trace_event *e = &cpus[i]->trace->events[next[i]++ % TRACE_EVENTS];
+
+		printk("trace: %lu cpu %u %s %#lx %#lx\n", e->tsc, i, e->name ? e->name : "?", e->a,
+		       e->b);
+	}
+}
