@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Into the guest and out again.
+ *
+ * The last look. Whoever wants this CPU to look at something before it runs guest code publishes it
+ * and sends an NMI. The NMI can arrive
+ *   (a) in the guest: a VM exit;
+ *   (b) in root mode before the comparison with entry_barred below: the NMI handler has set
+ *	 entry_barred, and the comparison sees it;
+ *   (c) in root mode after the comparison, up to and including VMLAUNCH/VMRESUME as the next
+ *	 instruction: the comparison is over, so the handler's .nmi_fixup entry sends us to
+ *	 .Lbarred instead.
+ * RSP does not move in window (c): the guest's registers are loaded from memory, not popped, so
+ * .Lbarred finds the host's stack as it was. The guest's registers in memory are untouched then, and
+ * an event in VM_ENTRY_INTR_INFO stays there, so nothing is lost by not entering.
+ *
+ * The flush check sits here too: the VM's flush generation against this vCPU's. The unmapper advances
+ * the generation, then kicks, so a generation advanced after this comparison comes with an NMI.
+ */
+#include "offsets.h"
+
+	.text
+
+.macro load_guest_gprs
+	mov	VCPU_RAX(%rdi), %rax
+	mov	VCPU_RCX(%rdi), %rcx
+	mov	VCPU_RDX(%rdi), %rdx
+	mov	VCPU_RBX(%rdi), %rbx
+	mov	VCPU_RBP(%rdi), %rbp
+	mov	VCPU_RSI(%rdi), %rsi
+	mov	VCPU_R8(%rdi), %r8
+	mov	VCPU_R9(%rdi), %r9
+	mov	VCPU_R10(%rdi), %r10
+	mov	VCPU_R11(%rdi), %r11
+	mov	VCPU_R12(%rdi), %r12
+	mov	VCPU_R13(%rdi), %r13
+	mov	VCPU_R14(%rdi), %r14
+	mov	VCPU_R15(%rdi), %r15
+	mov	VCPU_RDI(%rdi), %rdi
+.endm
+
+/* At a VM exit RSP is HOST_RSP, where the vCPU's address was pushed. Leaves it in RDI. */
+.macro save_guest_gprs
+	push	%rdi
+	mov	8(%rsp), %rdi
+	mov	%rax, VCPU_RAX(%rdi)
+	mov	%rcx, VCPU_RCX(%rdi)
+	mov	%rdx, VCPU_RDX(%rdi)
+	mov	%rbx, VCPU_RBX(%rdi)
+	mov	%rbp, VCPU_RBP(%rdi)
+	mov	%rsi, VCPU_RSI(%rdi)
+	mov	%r8, VCPU_R8(%rdi)
+	mov	%r9, VCPU_R9(%rdi)
+	mov	%r10, VCPU_R10(%rdi)
+	mov	%r11, VCPU_R11(%rdi)
+	mov	%r12, VCPU_R12(%rdi)
+	mov	%r13, VCPU_R13(%rdi)
+	mov	%r14, VCPU_R14(%rdi)
+	mov	%r15, VCPU_R15(%rdi)
+	pop	VCPU_RDI(%rdi)
+.endm
+
+.macro push_host_gprs
+	push	%rbp
+	push	%rbx
+	push	%r12
+	push	%r13
+	push	%r14
+	push	%r15
+.endm
+
+.macro pop_host_gprs
+	pop	%r15
+	pop	%r14
+	pop	%r13
+	pop	%r12
+	pop	%rbx
+	pop	%rbp
+.endm
+
+/* HOST_RSP := RSP, unless the VMCS holds it already. */
+.macro sync_host_rsp fail
+	cmp	%rsp, VCPU_HOST_RSP(%rdi)
+	je	1f
+	mov	%rsp, VCPU_HOST_RSP(%rdi)
+	mov	$FIELD_HOST_RSP, %eax
+	vmwrite	%rsp, %rax
+	jbe	\fail
+1:
+.endm
+
+/* u64 vmx_enter_guest(struct vmx_vcpu *v): enum vmx_entry_result. Interrupts off. */
+	.globl	vmx_enter_guest
+	.type	vmx_enter_guest, @function
+	.p2align 4
+vmx_enter_guest:
+	push_host_gprs
+	push	%rdi
+	sync_host_rsp .Lvmfail_rdi
+	mov	VCPU_FLUSH_GEN(%rdi), %rax
+	mov	(%rax), %rax
+	cmp	%rax, VCPU_FLUSHED_GEN(%rdi)
+	jne	.Lstale
+.Lwindow_start:
+	cmpl	$0, %gs:CPU_ENTRY_BARRED
+	jne	.Lbarred
+	cmpb	$0, VCPU_LAUNCHED(%rdi)
+	load_guest_gprs			/* leaves the flags alone */
+	je	.Llaunch
+	vmresume
+	jmp	.Lvmfail
+.Llaunch:
+	vmlaunch
+.Lwindow_end:
+.Lvmfail:				/* VMfail: still on our stack, RDI is the guest's */
+	mov	(%rsp), %rdi
+.Lvmfail_rdi:
+	mov	$RESULT_VMFAIL, %eax
+	jmp	.Lout
+.Lbarred:
+	mov	$RESULT_BARRED, %eax
+	jmp	.Lout
+.Lstale:
+	mov	$RESULT_STALE, %eax
+	jmp	.Lout
+
+	.globl	vmx_exit
+	.type	vmx_exit, @function
+	.p2align 4
+vmx_exit:
+	save_guest_gprs
+	xor	%eax, %eax		/* RESULT_DONE */
+.Lout:
+	add	$8, %rsp
+	pop_host_gprs
+	ret
+
+/* The same with RFLAGS.TF set, for counting the instructions of the path (vmx/count.c). */
+	.globl	vmx_exit_stepping
+	.type	vmx_exit_stepping, @function
+vmx_exit_stepping:
+	pushfq
+	orl	$0x100, (%rsp)
+	popfq
+	jmp	vmx_exit
+
+/*
+ * The floor: the smallest round trip with a handler in C (vmx/floor.c), without a single check.
+ * u64 vmx_floor_enter(struct vmx_vcpu *v, const u32 answer[4]) returns when the handler says so.
+ */
+	.globl	vmx_floor_enter
+	.type	vmx_floor_enter, @function
+vmx_floor_enter:
+	push_host_gprs
+	push	%rsi
+	push	%rdi
+	sync_host_rsp .Lfloor_fail
+	cmpb	$0, VCPU_LAUNCHED(%rdi)
+	load_guest_gprs
+	je	2f
+	vmresume
+	jmp	.Lfloor_fail
+2:	vmlaunch
+.Lfloor_fail:
+	mov	$RESULT_VMFAIL, %eax
+	jmp	.Lfloor_out
+	.globl	vmx_exit_floor
+	.type	vmx_exit_floor, @function
+	.p2align 4
+vmx_exit_floor:
+	save_guest_gprs
+	mov	8(%rsp), %rsi
+	call	vmx_floor_exit
+	mov	(%rsp), %rdi
+	test	%eax, %eax
+	jz	.Lfloor_resume
+	xor	%eax, %eax
+.Lfloor_out:
+	add	$16, %rsp
+	pop_host_gprs
+	ret
+.Lfloor_resume:
+	load_guest_gprs
+	vmresume
+	jmp	.Lfloor_fail
+
+	.section .nmi_fixup, "a"
+	.p2align 3
+	.quad	.Lwindow_start, .Lwindow_end, .Lbarred
+
+	.section .note.GNU-stack, "", @progbits

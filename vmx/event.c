@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Events for the guest: injection, what becomes of an event whose delivery was interrupted by a VM
+ * exit, and how two exceptions combine. Source: Intel SDM, volume on system programming, "Interrupt
+ * 8 - Double Fault Exception" and "VM-Entry Controls for Event Injection".
+ */
+#include "hv/host/errno.h"
+#include "hv/host/x86.h"
+#include "vmx/internal.h"
+
+#define DR6_FIXED 0xffff0ff0ull
+#define DR6_TRAPS 0xfull
+#define DR7_GD	  BIT(13)
+
+static bool has_instruction_length(u64 info)
+{
+	u64 type = info & INTR_INFO_TYPE;
+
+	return type == INTR_TYPE_SOFT_INT || type == INTR_TYPE_PRIV_SOFT ||
+	       type == INTR_TYPE_SOFT_EXC;
+}
+
+static void queue(struct vmx_vcpu *v, u64 info, u32 error, u64 insn_len)
+{
+	vmcs_write(VM_ENTRY_INTR_INFO, info);
+	if (info & INTR_INFO_ERROR)
+		vmcs_write(VM_ENTRY_EXCEPTION_ERROR_CODE, error);
+	if (has_instruction_length(info))
+		vmcs_write(VM_ENTRY_INSTRUCTION_LEN, insn_len);
+	v->event_queued = true;
+}
+
+/*
+ * An exit in the middle of delivering an event leaves the event in IDT_VECTORING_INFO and nowhere
+ * else: put it back into the entry field, so that the next entry delivers it. An NMI being
+ * delivered already blocks NMIs; the injection wants to do that itself.
+ */
+void vmx_requeue_event(struct vmx_vcpu *v)
+{
+	u64 info = vmcs_read(IDT_VECTORING_INFO), error = 0;
+
+	if (!(info & INTR_INFO_VALID))
+		return;
+	info &= INTR_INFO_VALID | INTR_INFO_ERROR | INTR_INFO_TYPE | INTR_INFO_VECTOR;
+	if (info & INTR_INFO_ERROR)
+		error = vmcs_read(IDT_VECTORING_ERROR_CODE);
+	if ((info & INTR_INFO_TYPE) == INTR_TYPE_NMI)
+		vmcs_write(GUEST_INTERRUPTIBILITY_INFO,
+			   vmcs_read(GUEST_INTERRUPTIBILITY_INFO) & ~INTR_STATE_NMI);
+	queue(v, info, (u32)error,
+	      has_instruction_length(info) ? vmcs_read(VM_EXIT_INSTRUCTION_LEN) : 0);
+}
+
+static bool is_contributory(u64 vector)
+{
+	return vector == EXC_DE || (vector >= EXC_TS && vector <= EXC_GP);
+}
+
+/* What delivering @second becomes while @first (a hardware exception) is being delivered. */
+static int combine(u64 first, u64 second)
+{
+	if (first == EXC_DF)
+		return is_contributory(second) || second == EXC_PF ? -EPROTO : (int)second;
+	if ((is_contributory(first) && is_contributory(second)) ||
+	    (first == EXC_PF && (second == EXC_PF || is_contributory(second))))
+		return EXC_DF;
+	return (int)second;
+}
+
+int vmx_inject(struct vmx_vcpu *v, const struct vm_event *e)
+{
+	u64 info = INTR_INFO_VALID | (u64)e->type << 8 | e->vector;
+	u32 error = e->error;
+	u64 rflags;
+
+	if (e->has_error)
+		info |= INTR_INFO_ERROR;
+	if (v->event_queued) {
+		u64 old = vmcs_read(VM_ENTRY_INTR_INFO);
+		int vector;
+
+		if (e->type != EVENT_EXCEPTION)
+			return -EBUSY;
+		if ((old & INTR_INFO_TYPE) == INTR_TYPE_EXCEPTION) {
+			vector = combine(old & INTR_INFO_VECTOR, e->vector);
+			if (vector < 0)
+				return vector;
+			if (vector == EXC_DF && e->vector != EXC_DF) {
+				info = INTR_INFO_VALID | INTR_TYPE_EXCEPTION | INTR_INFO_ERROR |
+				       EXC_DF;
+				error = 0;
+			}
+		}
+	}
+	/* A fault's frame has RF set, so that the instruction is not stopped at again. */
+	if (e->type == EVENT_EXCEPTION && e->vector != EXC_DB) {
+		rflags = vmcs_read(GUEST_RFLAGS);
+		if (!(rflags & RFLAGS_RF))
+			vmcs_write(GUEST_RFLAGS, rflags | RFLAGS_RF);
+	}
+	queue(v, info, error, e->insn_len);
+	return 0;
+}
+
+int vmx_inject_db(struct vmx_vcpu *v, u64 dr6)
+{
+	const struct vm_event db = { .vector = EXC_DB, .type = EVENT_EXCEPTION };
+	/* The payload has the polarity of the exit qualification: a set bit means the condition. */
+	u64 bits = dr6 & (DR6_TRAPS | BIT(13) | BIT(14) | BIT(15));
+
+	if (bits & BIT(14)) {
+		v->stepping = true;
+		vmx_update_careful(v);
+	}
+	write_dr6((read_dr6() & ~DR6_TRAPS) | DR6_FIXED | bits);
+	vmcs_write(GUEST_DR7, vmcs_read(GUEST_DR7) & ~DR7_GD);
+	vmcs_write(GUEST_IA32_DEBUGCTL, vmcs_read(GUEST_IA32_DEBUGCTL) & ~1ull);
+	return vmx_inject(v, &db);
+}
+
+static u64 current_shadow(struct vmx_vcpu *v)
+{
+	vmx_end_shadow(v);
+	return vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
+}
+
+bool vmx_can_inject_nmi(struct vmx_vcpu *v)
+{
+	return !v->event_queued &&
+	       !(current_shadow(v) & (INTR_STATE_STI | INTR_STATE_MOV_SS | INTR_STATE_NMI));
+}
+
+bool vmx_can_inject_intr(struct vmx_vcpu *v)
+{
+	return !v->event_queued && (vmcs_read(GUEST_RFLAGS) & RFLAGS_IF) &&
+	       !(current_shadow(v) & (INTR_STATE_STI | INTR_STATE_MOV_SS));
+}
+
+void vmx_set_windows(struct vmx_vcpu *v, bool nmi, bool intr)
+{
+	u32 ctl = v->cpu_controls & ~(u32)(CPU_NMI_WINDOW | CPU_INTR_WINDOW);
+
+	if (nmi)
+		ctl |= (u32)CPU_NMI_WINDOW;
+	if (intr)
+		ctl |= (u32)CPU_INTR_WINDOW;
+	if (ctl == v->cpu_controls)
+		return;
+	v->cpu_controls = ctl;
+	vmx_update_careful(v);
+	vmcs_write(CPU_BASED_VM_EXEC_CONTROL, ctl);
+}

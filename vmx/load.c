@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Which vCPU's VMCS and registers are in this CPU. */
+#include "hv/host/errno.h"
+#include "hv/host/mem.h"
+#include "hv/host/print.h"
+#include "vmx/internal.h"
+
+int vmx_load(struct vmx_vcpu *v)
+{
+	struct vmx_cpu *vc = this_vmx();
+
+	if (likely(vc->loaded == v))
+		return 0;
+	if (v->cpu >= 0 && v->cpu != (s32)this_cpu()->id)
+		return -EBUSY;
+	if (vc->loaded)
+		vmx_lazy_save(vc->loaded);
+	if (!vmptrld(virt_to_phys(v->vmcs)))
+		panic("VMPTRLD of vCPU %u failed", v->vpid);
+	if (v->cpu < 0) {
+		/* Another CPU may have run it since: what this one's TLB holds is not to be
+		 * trusted. */
+		if (v->last_cpu != (s32)this_cpu()->id)
+			v->flushed_gen = 0;
+		v->cpu = v->last_cpu = (s32)this_cpu()->id;
+		vmx_load_host_state();
+		v->host_rsp = 0;
+	}
+	vc->loaded = v;
+	vmx_lazy_restore(v);
+	return 0;
+}
+
+void vmx_unload(struct vmx_vcpu *v)
+{
+	struct vmx_cpu *vc = this_vmx();
+
+	if (v->cpu != (s32)this_cpu()->id)
+		return;
+	if (vc->loaded == v) {
+		vmx_lazy_save(v);
+		vc->loaded = NULL;
+	}
+	if (!vmclear(virt_to_phys(v->vmcs)))
+		panic("VMCLEAR of vCPU %u failed", v->vpid);
+	v->launched = 0;
+	v->cpu = -1;
+}

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The public face of vmx/: everything above it speaks to the hardware through these calls only.
+ *
+ * vmx_enter() is a plain call that runs the guest until its next VM exit and returns with the exit
+ * decoded into struct vm_exit, which names no VMX field. A host test links another implementation
+ * of this header.
+ *
+ * Unless said otherwise a function takes a vCPU that is loaded on the calling CPU (vmx_load()),
+ * runs in thread context with interrupts off and takes no lock.
+ */
+#ifndef VMX_VMX_H
+#define VMX_VMX_H
+
+#include "hv/host/spinlock.h"
+#include "hv/host/types.h"
+#include "vmx/caps.h"
+#include "vmx/ept.h"
+
+/* General registers in the order the CPU numbers them. RSP's place is unused: see vmx_get_gpr(). */
+enum gpr {
+	GPR_RAX,
+	GPR_RCX,
+	GPR_RDX,
+	GPR_RBX,
+	GPR_RSP,
+	GPR_RBP,
+	GPR_RSI,
+	GPR_RDI,
+	GPR_R8,
+	GPR_R9,
+	GPR_R10,
+	GPR_R11,
+	GPR_R12,
+	GPR_R13,
+	GPR_R14,
+	GPR_R15,
+	NR_GPRS,
+};
+
+enum vm_exit_reason {
+	VM_EXIT_BARRED,	   /* the entry was stopped: somebody wants this CPU to look again */
+	VM_EXIT_INTERRUPT, /* a host interrupt; .vector */
+	VM_EXIT_NMI,	   /* a host NMI: a kick */
+	VM_EXIT_TIMER,	   /* the preemption timer ran out */
+	VM_EXIT_CPUID,
+	VM_EXIT_HLT,
+	VM_EXIT_IO, /* .io */
+	VM_EXIT_RDMSR,
+	VM_EXIT_WRMSR,
+	VM_EXIT_HYPERCALL,
+	VM_EXIT_CR,	    /* .cr */
+	VM_EXIT_MEMORY,	    /* an access the second-level tables do not allow; .mem */
+	VM_EXIT_MEMORY_BAD, /* a malformed second-level entry; .mem.gpa */
+	VM_EXIT_EXCEPTION,  /* one we intercept; .exception */
+	VM_EXIT_WINDOW,	    /* an interrupt or NMI window opened */
+	VM_EXIT_XSETBV,
+	VM_EXIT_CACHE,	    /* INVD, WBINVD */
+	VM_EXIT_UNDEFINED,  /* an instruction the guest does not have: #UD */
+	VM_EXIT_PRIVILEGED, /* an instruction that is refused at any level here: #GP */
+	VM_EXIT_TRIPLE_FAULT,
+	VM_EXIT_TASK_SWITCH,
+	VM_EXIT_ENTRY_FAILED, /* the CPU refused the guest's state; vmx_report_failure() */
+	VM_EXIT_OTHER,	      /* .hardware_reason says which */
+	NR_VM_EXITS,
+};
+
+/* One event to deliver to the guest. */
+struct vm_event {
+	u8 vector;
+	u8 type; /* enum vm_event_type */
+	bool has_error;
+	u8 insn_len; /* for software interrupts and exceptions, 1..15 */
+	u32 error;
+};
+
+enum vm_event_type {
+	EVENT_EXTERNAL = 0,
+	EVENT_NMI = 2,
+	EVENT_EXCEPTION = 3,
+	EVENT_SOFT_INT = 4,
+	EVENT_PRIV_SOFT = 5,
+	EVENT_SOFT_EXC = 6,
+};
+
+struct vm_exit {
+	u32 reason;	     /* enum vm_exit_reason */
+	u32 hardware_reason; /* the CPU's own number, for messages */
+	union {
+		u8 vector;
+		struct {
+			u16 port;
+			u8 size; /* 1, 2, 4 */
+			bool in, string, rep;
+			u8 addr_size; /* string: 2, 4, 8 */
+			gva_t linear; /* string: first element */
+		} io;
+		struct {
+			u8 cr;	 /* 0, 3, 4, 8 */
+			u8 gpr;	 /* enum gpr */
+			u8 kind; /* enum vm_cr_access */
+			u16 lmsw;
+		} cr;
+		struct {
+			gpa_t gpa;
+			gva_t linear;
+			bool linear_valid;
+			bool read, write, fetch;
+			bool walk; /* the access was the CPU's own walk of guest page tables */
+		} mem;
+		struct {
+			u8 vector;
+			bool has_error;
+			u32 error;
+			u64 payload; /* #DB: the DR6 bits */
+		} exception;
+	};
+};
+
+enum vm_cr_access { CR_WRITE, CR_READ, CR_CLTS, CR_LMSW };
+
+/* Registers that are not general ones, for vmx_get() and vmx_set(). */
+enum vcpu_reg {
+	REG_RIP,
+	REG_RSP,
+	REG_RFLAGS,
+	REG_CR0, /* as the guest sees it */
+	REG_CR2,
+	REG_CR3,
+	REG_CR4, /* as the guest sees it */
+	REG_DR7,
+	REG_EFER,
+	REG_PAT,
+	REG_DEBUGCTL,
+	REG_TSC_OFFSET,
+	REG_GDT_BASE,
+	REG_GDT_LIMIT,
+	REG_IDT_BASE,
+	REG_IDT_LIMIT,
+};
+
+enum vcpu_seg {
+	VSEG_ES,
+	VSEG_CS,
+	VSEG_SS,
+	VSEG_DS,
+	VSEG_FS,
+	VSEG_GS,
+	VSEG_LDTR,
+	VSEG_TR,
+	NR_VSEGS
+};
+
+struct vm_segment {
+	u16 selector;
+	u32 limit;
+	u32 access; /* the VMX access-rights format; bit 16: unusable */
+	u64 base;
+};
+
+/* The part of a VM that the hardware sees. */
+struct vmx_vm {
+	struct ept ept;
+	struct spinlock lock; /* serialises changes of ept */
+	/*
+	 * Advanced after every change that can leave a stale translation. A vCPU whose flushed_gen
+	 * is behind must not enter; the comparison is among the last instructions before
+	 * VMRESUME.
+	 */
+	_Atomic u64 flush_gen;
+};
+
+struct vmx_lazy; /* registers that stay in the CPU across exits: vmx/load.c */
+
+/* The part of a vCPU that the hardware sees. */
+struct vmx_vcpu {
+	u64 gpr[NR_GPRS];
+	u64 host_rsp;	 /* what HOST_RSP in the VMCS holds */
+	u64 flushed_gen; /* flush_gen at this vCPU's last INVEPT */
+	_Atomic u64 *flush_gen;
+	u8 launched;
+	bool event_queued; /* VM_ENTRY_INTR_INFO holds an event that has not been delivered */
+	bool stepping;	   /* the guest was seen to single-step: honour RFLAGS.TF when skipping */
+	bool careful;	   /* stepping, or a window is asked for: skip the exact way */
+	struct vm_exit exit;
+
+	s32 cpu;      /* the CPU it is loaded on, -1: none */
+	s32 last_cpu; /* the CPU whose TLB may hold its translations, -1: none */
+	u16 vpid;
+	u32 cpu_controls; /* the primary processor-based word as written */
+	void *vmcs;
+	struct vmx_vm *vm;
+	struct vmx_lazy *lazy;
+};
+
+extern struct vmx_caps vmx_caps;
+
+/**
+ * vmx_probe - read this machine's capabilities and decide whether guests can run
+ * @why: set to a static line that says what is missing
+ *
+ * Boot CPU, once. Returns 0; -ENODEV (no VMX), -EACCES (locked off by firmware), -EOPNOTSUPP (a
+ * control that we need is missing, or EPT), -EIO.
+ */
+int vmx_probe(const char **why);
+
+/**
+ * vmx_cpu_on, vmx_cpu_off - enter and leave VMX operation on the calling CPU
+ *
+ * vmx_cpu_on() returns 0, -EACCES (this CPU is locked off), -EIO (VMXON failed), -ENOMEM.
+ * vmx_cpu_off() writes a loaded vCPU back first.
+ */
+int vmx_cpu_on(void);
+void vmx_cpu_off(void);
+
+/** vmx_pretend_locked_off - behave as if firmware had locked VMX off (before vmx_probe()). */
+void vmx_pretend_locked_off(void);
+
+/** vmx_print_caps - print the capabilities used and missing, by name. */
+void vmx_print_caps(void);
+
+int vmx_vm_init(struct vmx_vm *vm); /* 0, -ENOMEM, -EOPNOTSUPP */
+void vmx_vm_destroy(struct vmx_vm *vm);
+
+/** vmx_vm_stale - a translation may be stale: no vCPU of @vm enters again without a flush. */
+void vmx_vm_stale(struct vmx_vm *vm);
+
+/**
+ * vmx_vcpu_init - a vCPU in the state after RESET, not loaded
+ * @v: zeroed by the caller
+ * @vpid: 1..65535, unique on the machine; ignored when the CPU has no VPIDs
+ *
+ * Returns 0, -ENOMEM. Loads the vCPU on the calling CPU for a moment.
+ */
+int vmx_vcpu_init(struct vmx_vcpu *v, struct vmx_vm *vm, u16 vpid);
+
+/** vmx_vcpu_destroy - free it. It must not be loaded on another CPU. */
+void vmx_vcpu_destroy(struct vmx_vcpu *v);
+
+/** vmx_vcpu_reset - put the registers into the state after INIT (@sipi_page < 0) or STARTUP. */
+void vmx_vcpu_reset(struct vmx_vcpu *v, int sipi_page);
+
+/**
+ * vmx_load - make @v this CPU's current vCPU; nothing to do when it already is
+ *
+ * The vCPU loaded before, if any, keeps its place in memory. Returns 0, or -EBUSY when @v is loaded
+ * on another CPU, which has to vmx_unload() it.
+ */
+int vmx_load(struct vmx_vcpu *v);
+
+/** vmx_unload - write @v back to memory, so that any CPU may load it. No-op when not loaded here.
+ */
+void vmx_unload(struct vmx_vcpu *v);
+
+/**
+ * vmx_enter - run the guest until the next VM exit
+ *
+ * Returns v->exit.reason (enum vm_exit_reason). An NMI that arrives in root mode at any time up to
+ * the entry itself stops it: VM_EXIT_BARRED. An event whose delivery the exit interrupted is queued
+ * again and delivered at the next entry.
+ */
+u32 vmx_enter(struct vmx_vcpu *v);
+
+/** vmx_report_failure - print why the last entry failed: the CPU's error, the rule; @dump: the VMCS. */
+void vmx_report_failure(struct vmx_vcpu *v, bool dump);
+
+/**
+ * vmx_skip_instruction - step over the instruction that caused the exit
+ *
+ * Ends interrupt shadows, and raises the pending #DB of a single-stepped instruction.
+ */
+void vmx_skip_instruction(struct vmx_vcpu *v);
+
+/** vmx_skip_cpuid - the same for CPUID alone: three accesses to the VMCS, see vmx/skip.c. */
+void vmx_skip_cpuid(struct vmx_vcpu *v);
+
+/**
+ * vmx_inject - queue an event for the next entry
+ *
+ * With an event already queued (one whose delivery was interrupted), exceptions combine by the
+ * architecture's rules: contributory pairs become #DF, a fault while delivering #DF a triple fault.
+ * Returns 0; -EBUSY when an interrupt or NMI finds an event queued; -EPROTO for a triple fault.
+ */
+int vmx_inject(struct vmx_vcpu *v, const struct vm_event *e);
+
+/** vmx_inject_db - deliver an intercepted #DB: @dr6 bits are merged into DR6, DR7.GD is cleared. */
+int vmx_inject_db(struct vmx_vcpu *v, u64 dr6);
+
+/** vmx_can_inject_nmi, vmx_can_inject_intr - whether the guest would take one at the next entry. */
+bool vmx_can_inject_nmi(struct vmx_vcpu *v);
+bool vmx_can_inject_intr(struct vmx_vcpu *v);
+
+/** vmx_set_windows - ask for exits when an NMI (interrupt) becomes deliverable. */
+void vmx_set_windows(struct vmx_vcpu *v, bool nmi, bool intr);
+
+u64 vmx_get(struct vmx_vcpu *v, enum vcpu_reg reg);
+void vmx_set(struct vmx_vcpu *v, enum vcpu_reg reg, u64 value);
+void vmx_get_segment(struct vmx_vcpu *v, enum vcpu_seg seg, struct vm_segment *out);
+void vmx_set_segment(struct vmx_vcpu *v, enum vcpu_seg seg, const struct vm_segment *s);
+u64 vmx_get_gpr(struct vmx_vcpu *v, enum gpr r); /* RSP included */
+void vmx_set_gpr(struct vmx_vcpu *v, enum gpr r, u64 value);
+
+/** vmx_set_pdptrs - the four PDPTEs of a guest with PAE paging. */
+void vmx_set_pdptrs(struct vmx_vcpu *v, const u64 pdpte[4]);
+
+/** vmx_get_xcr0, vmx_set_xcr0 - the guest's XCR0; the caller has checked the value. */
+u64 vmx_get_xcr0(struct vmx_vcpu *v);
+void vmx_set_xcr0(struct vmx_vcpu *v, u64 value);
+
+/** vmx_guest_xcr0_mask - the XCR0 bits a guest may have on this machine. */
+u64 vmx_guest_xcr0_mask(void);
+
+/** vmx_has_rdtscp, vmx_has_invpcid - instructions that need a control bit to exist in the guest. */
+bool vmx_has_rdtscp(void);
+bool vmx_has_invpcid(void);
+
+/** vmx_flush_guest - forget this vCPU's cached translations before its next entry. */
+void vmx_flush_guest(struct vmx_vcpu *v);
+
+/** vmx_heartbeat - guest ticks after which a running guest exits by itself; 0 when it cannot. */
+u64 vmx_heartbeat(void);
+
+/**
+ * vmx_break_state - deliberately break one rule of the entry checks (experiment `entry`)
+ * @n: 0..; which rule
+ *
+ * Returns the name of the field that the failure report has to name, or NULL beyond the last.
+ * vmx_repair_state() undoes it.
+ */
+const char *vmx_break_state(struct vmx_vcpu *v, unsigned int n);
+void vmx_repair_state(struct vmx_vcpu *v);
+
+/** vmx_blamed - whether the last vmx_report_failure() named @field. */
+bool vmx_blamed(const char *field);
+
+/**
+ * vmx_floor - answer CPUID exits with the smallest handler in C that saves and restores all general
+ * registers: what a CPUID exit costs without any protocol (experiment `exits`)
+ *
+ * @leaf0: the answer to every CPUID. Returns at the first exit that is not CPUID, with its
+ * vm_exit_reason.
+ */
+u32 vmx_floor(struct vmx_vcpu *v, const u32 answer[4]);
+
+struct vmx_path_count {
+	u64 instructions; /* of ours, from the first after the exit to VMRESUME */
+	u64 vmreads, vmwrites;
+};
+
+/**
+ * vmx_count_path - count what the next exits cost, by single-stepping the hypervisor
+ * @c: zeroed here, then added to at every exit; NULL ends the counting
+ *
+ * While counting, the VM exit lands on an entry point that sets RFLAGS.TF, and the host's debug
+ * exception looks at every instruction up to VMRESUME. The normal path carries no counting code.
+ */
+void vmx_count_path(struct vmx_vcpu *v, struct vmx_path_count *c);
+
+#endif
