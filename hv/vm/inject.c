@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Events for the guest: exceptions we raise, exceptions we intercept, interrupts, NMI, INIT, SIPI. */
+#include "hv/host/errno.h"
+#include "hv/host/x86.h"
+#include "hv/vm/internal.h"
+
+static int inject(struct vcpu *vcpu, const struct vm_event *e)
+{
+	if (vmx_inject(&vcpu->vmx, e) != -EPROTO)
+		return RESUME_GUEST;
+	vcpu->run.reason = RUN_EXIT_SHUTDOWN;
+	return 0;
+}
+
+int vcpu_inject(struct vcpu *vcpu, u8 vector)
+{
+	const struct vm_event e = { .vector = vector, .type = EVENT_EXCEPTION };
+
+	return inject(vcpu, &e);
+}
+
+int vcpu_inject_error(struct vcpu *vcpu, u8 vector, u32 error)
+{
+	const struct vm_event e = {
+		.vector = vector, .type = EVENT_EXCEPTION, .has_error = true, .error = error
+	};
+
+	return inject(vcpu, &e);
+}
+
+/* #DB and #AC are intercepted only so that their delivery cannot loop inside the CPU. */
+int vcpu_handle_exception(struct vcpu *vcpu)
+{
+	const struct vm_exit *e = &vcpu->vmx.exit;
+
+	switch (e->exception.vector) {
+	case EXC_DB:
+		if (vmx_inject_db(&vcpu->vmx, e->exception.payload) != -EPROTO)
+			return RESUME_GUEST;
+		vcpu->run.reason = RUN_EXIT_SHUTDOWN;
+		return 0;
+	case EXC_AC: return vcpu_inject_error(vcpu, EXC_AC, e->exception.error);
+	default: return RESUME_GUEST; /* #MC: the host's handler has dealt with it */
+	}
+}
+
+/* INIT: everything but the local APIC's id and base goes back to its reset value. */
+static void take_init(struct vcpu *vcpu)
+{
+	u64 base = vcpu->lapic.base;
+
+	vcpu_reset(vcpu, -1);
+	lapic_reset(vcpu);
+	vcpu->lapic.base = base;
+	vcpu->mp_state = vcpu->id ? MP_WAIT_SIPI : MP_RUNNABLE;
+}
+
+static void take_startup(struct vcpu *vcpu)
+{
+	if (vcpu->mp_state != MP_WAIT_SIPI)
+		return; /* as the processor: SIPI is ignored elsewhere */
+	vcpu_reset(vcpu, (int)atomic_load(&vcpu->lapic.sipi_page));
+	vcpu->mp_state = MP_RUNNABLE;
+}
+
+static void take_nmi(struct vcpu *vcpu, bool *window)
+{
+	const struct vm_event nmi = { .vector = EXC_NMI, .type = EVENT_NMI };
+
+	if (!vmx_can_inject_nmi(&vcpu->vmx)) {
+		*window = true;
+		return;
+	}
+	atomic_fetch_and(&vcpu->lapic.pending, ~(u32)LAPIC_NMI);
+	vmx_inject(&vcpu->vmx, &nmi);
+	vcpu->mp_state = MP_RUNNABLE;
+}
+
+static void take_interrupt(struct vcpu *vcpu, u8 vector, bool *window)
+{
+	const struct vm_event intr = { .vector = vector, .type = EVENT_EXTERNAL };
+
+	if (!vmx_can_inject_intr(&vcpu->vmx)) {
+		*window = true;
+		return;
+	}
+	lapic_accept(vcpu, vector);
+	vmx_inject(&vcpu->vmx, &intr);
+	vcpu->mp_state = MP_RUNNABLE;
+}
+
+/*
+ * What cannot be delivered now stays pending and gets a window exit. A halted vCPU with interrupts
+ * disabled is not woken by an interrupt: it stays in HLT without a window.
+ */
+int vcpu_deliver_events(struct vcpu *vcpu)
+{
+	u32 pending = atomic_load(&vcpu->lapic.pending);
+	bool nmi_window = false, intr_window = false;
+	int vector;
+
+	if (pending & LAPIC_INIT) {
+		/* An NMI sent before INIT is gone with it; a SIPI sent after it is not. */
+		atomic_fetch_and(&vcpu->lapic.pending, ~(u32)(LAPIC_INIT | LAPIC_NMI));
+		take_init(vcpu);
+	}
+	if (atomic_load(&vcpu->lapic.pending) & LAPIC_SIPI) {
+		atomic_fetch_and(&vcpu->lapic.pending, ~(u32)LAPIC_SIPI);
+		take_startup(vcpu);
+	}
+	if (vcpu->mp_state == MP_WAIT_SIPI)
+		return RESUME_GUEST;
+	if (atomic_load(&vcpu->lapic.pending) & LAPIC_NMI)
+		take_nmi(vcpu, &nmi_window);
+	vector = lapic_highest(vcpu);
+	if (vector >= 0)
+		take_interrupt(vcpu, (u8)vector, &intr_window);
+	if (vcpu->mp_state == MP_RUNNABLE)
+		vmx_set_windows(&vcpu->vmx, nmi_window, intr_window);
+	return RESUME_GUEST;
+}

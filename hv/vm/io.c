@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Port I/O: every access goes to the VMM as one exit per element. The instruction is completed (and
+ * RIP advanced) by the vcpu_run() after the VMM has answered. String instructions are one exit per
+ * repetition, so that a kick or a fault between two of them finds the registers as the processor
+ * would have left them.
+ */
+#include "hv/host/errno.h"
+#include "hv/host/x86.h"
+#include "hv/vm/internal.h"
+
+#define RFLAGS_DF BIT(10)
+
+static u64 size_mask(unsigned int bytes)
+{
+	return bytes == 8 ? ~0ull : BIT(bytes * 8) - 1;
+}
+
+/* Registers are written as the address size says: 16 bits keep the rest, 32 bits clear it. */
+static void set_sized(struct vmx_vcpu *v, enum gpr r, unsigned int bytes, u64 value)
+{
+	u64 old = vmx_get_gpr(v, r);
+
+	if (bytes == 2)
+		value = (old & ~0xffffull) | (value & 0xffff);
+	vmx_set_gpr(v, r, value & (bytes == 4 ? size_mask(4) : ~0ull));
+}
+
+static int to_vmm(struct vcpu *vcpu, u32 data)
+{
+	const struct vm_exit *e = &vcpu->vmx.exit;
+
+	vcpu->run.reason = RUN_EXIT_IO;
+	vcpu->run.io.port = e->io.port;
+	vcpu->run.io.size = e->io.size;
+	vcpu->run.io.in = e->io.in;
+	vcpu->run.io.data = data;
+	vcpu->io_pending = true;
+	return 0;
+}
+
+static int memory_fault(struct vcpu *vcpu, gva_t va, u32 error)
+{
+	vmx_set(&vcpu->vmx, REG_CR2, va);
+	return vcpu_inject_error(vcpu, EXC_PF, error);
+}
+
+/* Copy one element between @buf and guest-linear memory; it may cross a page. */
+static int copy_linear(struct vcpu *vcpu, gva_t va, void *buf, unsigned int n, bool write, u32 *error,
+		       gva_t *bad)
+{
+	gpa_t gpa[4];
+
+	for (unsigned int i = 0; i < n; i++) {
+		*bad = va + i;
+		if (vcpu_translate(vcpu, va + i, write, &gpa[i], error))
+			return -EFAULT;
+	}
+	for (unsigned int i = 0; i < n; i++) {
+		u8 *byte = (u8 *)buf + i;
+		int err = write ? vm_write(vcpu->vm, gpa[i], byte, 1) :
+				  vm_read(vcpu->vm, gpa[i], byte, 1);
+
+		if (err)
+			return -EIO;
+	}
+	return 0;
+}
+
+static int start_string(struct vcpu *vcpu)
+{
+	struct vmx_vcpu *v = &vcpu->vmx;
+	const struct vm_exit *e = &v->exit;
+	u64 count = e->io.rep ? v->gpr[GPR_RCX] & size_mask(e->io.addr_size) : 1;
+	u32 data = 0, error;
+	gva_t bad;
+	int err;
+
+	if (!count) {
+		vmx_skip_instruction(v);
+		return RESUME_GUEST;
+	}
+	vcpu->string.linear = e->io.linear;
+	vcpu->string.left = count;
+	if (!e->io.in) {
+		err = copy_linear(vcpu, e->io.linear, &data, e->io.size, false, &error, &bad);
+		if (err == -EFAULT)
+			return memory_fault(vcpu, bad, error);
+		if (err)
+			return vcpu_exit_error(vcpu, "OUTS from outside RAM");
+	}
+	return to_vmm(vcpu, data);
+}
+
+/* One repetition is done: advance the registers; RIP moves on after the last. */
+static void advance_string(struct vcpu *vcpu)
+{
+	struct vmx_vcpu *v = &vcpu->vmx;
+	const struct vm_exit *e = &v->exit;
+	enum gpr pointer = e->io.in ? GPR_RDI : GPR_RSI;
+	u64 step = vmx_get(v, REG_RFLAGS) & RFLAGS_DF ? -(u64)e->io.size : e->io.size;
+
+	set_sized(v, pointer, e->io.addr_size, vmx_get_gpr(v, pointer) + step);
+	if (e->io.rep)
+		set_sized(v, GPR_RCX, e->io.addr_size, v->gpr[GPR_RCX] - 1);
+	if (vcpu->string.left == 1)
+		vmx_skip_instruction(v);
+	vcpu->string.left = 0;
+}
+
+static int complete_string(struct vcpu *vcpu)
+{
+	const struct vm_exit *e = &vcpu->vmx.exit;
+	u32 error;
+	gva_t bad;
+	int err;
+
+	if (e->io.in) {
+		err = copy_linear(vcpu, vcpu->string.linear, &vcpu->run.io.data, e->io.size, true,
+				  &error, &bad);
+		if (err == -EFAULT)
+			return memory_fault(vcpu, bad, error);
+		if (err)
+			return vcpu_exit_error(vcpu, "INS to outside RAM");
+	}
+	advance_string(vcpu);
+	return RESUME_GUEST;
+}
+
+int vcpu_handle_io(struct vcpu *vcpu)
+{
+	const struct vm_exit *e = &vcpu->vmx.exit;
+
+	if (unlikely(e->io.string))
+		return start_string(vcpu);
+	return to_vmm(vcpu, (u32)(vcpu->vmx.gpr[GPR_RAX] & size_mask(e->io.size)));
+}
+
+int vcpu_complete_io(struct vcpu *vcpu)
+{
+	struct vmx_vcpu *v = &vcpu->vmx;
+	const struct vm_exit *e = &v->exit;
+
+	vcpu->io_pending = false;
+	if (unlikely(e->io.string))
+		return complete_string(vcpu);
+	if (e->io.in)
+		set_sized(v, GPR_RAX, 8,
+			  e->io.size == 4 ? vcpu->run.io.data :
+					    (v->gpr[GPR_RAX] & ~size_mask(e->io.size)) |
+						    (vcpu->run.io.data & size_mask(e->io.size)));
+	vmx_skip_instruction(v);
+	return RESUME_GUEST;
+}

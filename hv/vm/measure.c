@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What experiments do to a vCPU that no VMM would: breaking it, measuring around it. */
+#include "hv/host/errno.h"
+#include "hv/vm/internal.h"
+
+void vcpu_report_entry_failure(struct vcpu *vcpu, bool dump)
+{
+	vmx_report_failure(&vcpu->vmx, dump);
+}
+
+bool vcpu_blamed(const char *field)
+{
+	return vmx_blamed(field);
+}
+
+const char *vcpu_break_state(struct vcpu *vcpu, unsigned int n)
+{
+	return vmx_load(&vcpu->vmx) ? NULL : vmx_break_state(&vcpu->vmx, n);
+}
+
+void vcpu_repair_state(struct vcpu *vcpu)
+{
+	vmx_repair_state(&vcpu->vmx);
+}
+
+/* Exits before the first CPUID (the code's first page) go the ordinary way. */
+int vcpu_run_floor(struct vcpu *vcpu, const u32 answer[4], u32 *reason)
+{
+	if (vmx_load(&vcpu->vmx))
+		return -EBUSY;
+	do {
+		*reason = vmx_floor(&vcpu->vmx, answer);
+	} while (*reason == VM_EXIT_MEMORY && !vm_fault(vcpu->vm, vcpu->vmx.exit.mem.gpa));
+	vmx_unload(&vcpu->vmx);
+	return 0;
+}
+
+int vcpu_run_counted(struct vcpu *vcpu, struct vmx_path_count *c)
+{
+	int err;
+
+	if (vmx_load(&vcpu->vmx))
+		return -EBUSY;
+	vmx_count_path(&vcpu->vmx, c);
+	err = vcpu_run(vcpu);
+	vmx_count_path(&vcpu->vmx, NULL);
+	return err;
+}

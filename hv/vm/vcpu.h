@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A vCPU: driven by one thread through vcpu_run(), which returns to its VMM as KVM_RUN does.
+ *
+ * Entry protocol. The run loop: entry_barred = 0; mode = IN_GUEST; full fence; look at requests, the
+ * VM's hold count and the CPU's run queue; if any is set, mode = OUTSIDE and handle it, else enter.
+ * Whoever wants something publishes it; full fence; and if mode is IN_GUEST moves it to EXITING and
+ * sends an NMI. Either the run loop sees the request, or the requester sees IN_GUEST: with both
+ * fences, not neither. An NMI that lands between the look and the entry is caught by vmx/entry.S.
+ */
+#ifndef HV_VM_VCPU_H
+#define HV_VM_VCPU_H
+
+#include "hv/host/thread.h"
+#include "hv/host/types.h"
+#include "hv/vm/cpuid.h"
+#include "hv/vm/lapic.h"
+#include "hv/vm/vm.h"
+#include "vmx/vmx.h"
+
+enum vcpu_mode {
+	OUTSIDE_GUEST_MODE,
+	IN_GUEST_MODE,
+	EXITING_GUEST_MODE, /* kicked, has not come out yet */
+};
+
+enum vcpu_request {
+	REQ_EVENT = 1, /* look at the pending events: NMI, INIT, SIPI, the local APIC */
+	REQ_EXIT = 2,  /* leave vcpu_run() with -EINTR */
+};
+
+enum vcpu_mp_state { MP_RUNNABLE, MP_HALTED, MP_WAIT_SIPI };
+
+enum run_exit {
+	RUN_EXIT_NONE,
+	RUN_EXIT_IO,	       /* .io */
+	RUN_EXIT_MMIO,	       /* .mmio: an access outside RAM */
+	RUN_EXIT_HLT,	       /* every vCPU waits and nothing can wake one */
+	RUN_EXIT_SHUTDOWN,     /* triple fault */
+	RUN_EXIT_ENTRY_FAILED, /* the CPU refused the guest's state */
+	RUN_EXIT_ERROR,	       /* .error: something that is not emulated */
+};
+
+struct vcpu_run {
+	u32 reason; /* enum run_exit */
+	union {
+		struct {
+			u16 port;
+			u8 size; /* 1, 2, 4 */
+			bool in;
+			u32 data; /* out: what the guest wrote; in: filled in by the VMM */
+		} io;
+		struct {
+			gpa_t gpa;
+			u64 rip;
+			bool read, write, fetch;
+		} mmio;
+		struct {
+			const char *what;
+			u64 rip;
+		} error;
+	};
+};
+
+struct vcpu_stats {
+	u64 exits[NR_VM_EXITS];
+};
+
+struct vcpu {
+	struct vmx_vcpu vmx; /* first: the hot fields share its cache lines */
+	_Atomic u32 mode;    /* enum vcpu_mode */
+	_Atomic u32 requests;
+	struct vm *vm;
+	u32 id;
+	_Atomic u32 cpu;     /* where it last entered; valid while mode is not OUTSIDE */
+	u32 mp_state;	     /* enum vcpu_mp_state; own thread */
+	_Atomic bool blocked; /* waiting in vcpu_run(); written under vm->halt_lock */
+	bool io_pending;     /* run.io is to be completed by the next vcpu_run() */
+	struct vcpu_cpuid cpuid;
+	struct lapic lapic;
+	struct vcpu_run run;
+	struct wait_queue wq;
+	struct vcpu_stats stats;
+	u64 cr4_may;	     /* CR4 bits the guest's CPUID allows */
+	u64 misc_enable;
+	struct {
+		u64 left;    /* repetitions to go, the current one included */
+		gva_t linear;
+	} string;
+};
+
+/**
+ * vcpu_create - a vCPU in the state after RESET: id 0 runnable, the others waiting for SIPI
+ * @vm: the VM, before any of its vCPUs runs
+ *
+ * Returns 0, -ENOSPC (VM_MAX_VCPUS), -ENOMEM. Thread context.
+ */
+int vcpu_create(struct vcpu **out, struct vm *vm);
+
+/**
+ * vcpu_run - run the guest until the VMM is needed
+ *
+ * Returns 0 with vcpu->run filled in; -EINTR when stopped or asked to leave (guest state untouched);
+ * -EBUSY when the vCPU is loaded on another CPU (vcpu_unload() there first). Thread context, one
+ * thread at a time, always on the same CPU unless unloaded.
+ */
+int vcpu_run(struct vcpu *vcpu);
+
+/** vcpu_unload - leave this CPU, so that the vCPU can be run or destroyed from another. */
+void vcpu_unload(struct vcpu *vcpu);
+
+/** vcpu_request - set a request and kick. Any thread. @req: enum vcpu_request. */
+void vcpu_request(struct vcpu *vcpu, u32 req);
+
+/** vcpu_kick - make it look again: out of the guest or out of its sleep. Any context but NMI. */
+void vcpu_kick(struct vcpu *vcpu);
+
+/**
+ * vcpu_set_flat32 - 32-bit protected mode, flat segments, paging off: how multiboot starts a guest
+ * @eip, @eax, @ebx: registers; the others are 0. Before its first run.
+ */
+void vcpu_set_flat32(struct vcpu *vcpu, u32 eip, u32 eax, u32 ebx);
+
+/** vcpu_rip - the guest's RIP, for messages. In the vCPU's thread. */
+u64 vcpu_rip(struct vcpu *vcpu);
+
+/**
+ * vcpu_report_entry_failure - say why the CPU refused the state; after RUN_EXIT_ENTRY_FAILED
+ * @dump: print the whole VMCS too
+ */
+void vcpu_report_entry_failure(struct vcpu *vcpu, bool dump);
+
+/** vcpu_blamed - whether the last such report named @field. */
+bool vcpu_blamed(const char *field);
+
+/**
+ * vcpu_break_state, vcpu_repair_state - break rule @n of the entry checks, and mend it (lab/entry.c)
+ *
+ * vcpu_break_state() returns the field's name, NULL beyond the last rule. In the vCPU's thread.
+ */
+const char *vcpu_break_state(struct vcpu *vcpu, unsigned int n);
+void vcpu_repair_state(struct vcpu *vcpu);
+
+/**
+ * vcpu_run_floor - let the smallest handler answer every CPUID with @answer (lab/exits.c)
+ * @reason: the first exit that is not CPUID (enum vm_exit_reason)
+ *
+ * Returns 0 or -EBUSY. The vCPU is only good for destruction afterwards.
+ */
+int vcpu_run_floor(struct vcpu *vcpu, const u32 answer[4], u32 *reason);
+
+/** vcpu_run_counted - vcpu_run() with every host instruction between exit and entry counted. */
+int vcpu_run_counted(struct vcpu *vcpu, struct vmx_path_count *c);
+
+#endif
