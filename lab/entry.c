@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Experiment `entry`: a VM entry with one rule broken on purpose fails, the report names the field,
+ * nothing else is harmed, and the repaired vCPU runs on.
+ */
+#include "hv/host/ktap.h"
+#include "lab/experiment.h"
+#include "lab/tiny.h"
+
+static const struct param_spec entry_spec[] = {
+	PARAM_BOOL("dump", 0, "print the whole VMCS for every failure"),
+};
+
+static void break_one(unsigned int n, const char *field, struct tiny *t, bool dump)
+{
+	int err = vcpu_run(t->vcpu);
+
+	ktap_result(!err && t->vcpu->run.reason == RUN_EXIT_ENTRY_FAILED,
+		    "an entry with a broken %s is refused", field);
+	if (err || t->vcpu->run.reason != RUN_EXIT_ENTRY_FAILED)
+		return;
+	vcpu_report_entry_failure(t->vcpu, dump);
+	ktap_result(vcpu_blamed(field), "the report names %s", field);
+	vcpu_repair_state(t->vcpu);
+	err = vcpu_run(t->vcpu);
+	ktap_result(!err && t->vcpu->run.reason == RUN_EXIT_HLT, "repaired, the vCPU runs to its end");
+}
+
+static void run_entry(const struct param_values *params)
+{
+	bool dump = param_number(params, "dump");
+	const char *field = "";
+
+	for (unsigned int n = 0; field; n++) {
+		struct tiny t;
+
+		if (tiny_create(&t, TINY_CPUID, 1)) {
+			ktap_result(false, "a tiny guest can be created");
+			return;
+		}
+		field = vcpu_break_state(t.vcpu, n);
+		if (field)
+			break_one(n, field, &t, dump);
+		vcpu_unload(t.vcpu);
+		tiny_destroy(&t);
+	}
+}
+
+EXPERIMENT(entry) = {
+	.name = "entry",
+	.shows = "VM entries with one broken rule each: refused, and the rule is named",
+	.flags = EXP_NEEDS_VMX,
+	.spec = entry_spec,
+	.nr_spec = ARRAY_SIZE(entry_spec),
+	.run = run_entry,
+};

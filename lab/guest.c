@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Experiment `guest`: run the program that the boot loader brought along (./stillpoint guest). */
+#include "hv/host/bootinfo.h"
+#include "hv/host/machine.h"
+#include "hv/host/mem.h"
+#include "hv/host/string.h"
+#include "lab/experiment.h"
+#include "lab/vmm.h"
+
+static const struct param_spec guest_spec[] = {
+	PARAM_U64("mem", 2, 65536, 128, "guest memory in MiB"),
+	PARAM_U64("cpus", 1, VM_MAX_VCPUS, 1, "vCPUs"),
+	PARAM_TEXT("append", 0, 512, "", "the guest's command line"),
+	PARAM_U64("seconds", 0, 1000000, 0, "time limit in seconds of the TSC, 0: none"),
+};
+
+static const char *module_name(const struct boot_module *m)
+{
+	return m->cmdline[0] ? m->cmdline : "guest";
+}
+
+static void run_module(const struct param_values *params)
+{
+	struct vmm_config config = {
+		.ram = MIB(param_number(params, "mem")),
+		.cpus = (u32)param_number(params, "cpus"),
+		.seconds = param_number(params, "seconds"),
+	};
+	const struct boot_module *m = boot_info.module;
+	struct vmm_result result;
+
+	if (!boot_info.nr_modules)
+		machine_exit(RUN_USAGE, "guest: no program was given (boot module 0)");
+	config.image.file = phys_to_virt(m[0].base);
+	config.image.size = m[0].len;
+	config.image.name = module_name(&m[0]);
+	config.image.append = param_text(params, "append");
+	for (unsigned int i = 1; i < boot_info.nr_modules; i++) {
+		struct multiboot_module *out = &config.image.module[config.image.nr_modules++];
+
+		out->data = phys_to_virt(m[i].base);
+		out->size = m[i].len;
+		out->cmdline = m[i].cmdline;
+	}
+	if (vmm_run(&config, &result))
+		machine_exit(RUN_USAGE, "guest: %s", result.why);
+	machine_exit(result.status, "guest: %s", result.why);
+}
+
+EXPERIMENT(guest) = {
+	.name = "guest",
+	.shows = "runs a multiboot1 program given as a boot module, and ends with its status",
+	.flags = EXP_NEEDS_VMX | EXP_ON_REQUEST | EXP_ENDS_RUN,
+	.spec = guest_spec,
+	.nr_spec = ARRAY_SIZE(guest_spec),
+	.run = run_module,
+};

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* A VMM for whole guests: one multiboot1 program, its board, a thread per vCPU. */
+#ifndef LAB_VMM_H
+#define LAB_VMM_H
+
+#include "hv/dev/board.h"
+#include "hv/dev/multiboot.h"
+#include "hv/host/thread.h"
+#include "hv/vm/vcpu.h"
+
+#define VMM_DEFAULT_SECONDS 30
+
+struct vmm_config {
+	struct multiboot_image image;
+	u64 ram;	      /* bytes, a multiple of 1 MiB */
+	u32 cpus;	      /* vCPU i runs on CPU i % nr_cpus */
+	u64 seconds;	      /* time limit, 0: none */
+	/* Called for every vCPU before it runs; may be NULL. */
+	void (*prepare)(struct vcpu *vcpu, void *arg);
+	void *arg;
+};
+
+struct vmm_result {
+	int status; /* the guest's own (0..119), or an enum run_status, or VMM_TIMEOUT */
+	char why[160];
+	u64 exits[NR_VM_EXITS]; /* of all vCPUs */
+	u32 cpus_used;		/* distinct CPUs that ran a vCPU */
+};
+
+#define VMM_TIMEOUT 119 /* the time limit ended the guest */
+
+/**
+ * vmm_run - run a guest to its end
+ * @config: what to run
+ * @out: how it ended
+ *
+ * Returns 0 when the guest has run; a negative errno with out->why when it could not be started: a bad
+ * image, too little memory. Thread context on CPU 0; one at a time.
+ */
+int vmm_run(const struct vmm_config *config, struct vmm_result *out);
+
+/**
+ * vmm_embedded - the configuration for a guest that is part of the image
+ * @name: its name; @append: its command line
+ *
+ * Returns 0, -ENOENT.
+ */
+int vmm_embedded(struct vmm_config *config, const char *name, const char *append);
+
+#endif
