@@ -1,0 +1,44 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# All experiments in Bochs, with every number of CPUs and through every boot path.
+. tests/boot/lib.sh
+
+case ${1:-} in
+list)
+	printf '%s\n' 1-cpu 2-cpus 4-cpus 8-cpus large-memory small-memory iso-bios iso-uefi clang \
+		same-twice exit-log
+	;;
+[1248]-cpu | [1248]-cpus)
+	stillpoint 0 run --cpus "${1%%-*}"
+	;;
+large-memory)
+	# More than 3 GB: RAM above the 4 GB hole.
+	stillpoint 0 run --mem 4096
+	;;
+small-memory)
+	stillpoint 0 run --mem 128
+	;;
+iso-bios)
+	stillpoint 0 run --boot iso
+	;;
+iso-uefi)
+	stillpoint 0 run --firmware uefi
+	;;
+clang)
+	[ -f "$BUILD/clang/stillpoint.elf" ] || skip "there is no clang build"
+	BUILD=$BUILD/clang
+	stillpoint 0 run
+	;;
+same-twice)
+	stillpoint 0 run --seed 42
+	first=$run
+	stillpoint 0 run --seed 42
+	cmp "$first/console.txt" "$run/console.txt" ||
+		fail "two runs of the same image with the same seed differ"
+	;;
+exit-log)
+	stillpoint 0 run exits --exits
+	grep -q 'VMEXIT' "$run/emulator.log" || fail "the log shows no VM exit"
+	;;
+*) unknown_case "$1" ;;
+esac
