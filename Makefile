@@ -30,7 +30,7 @@ WARN	+= $(call probe,-Wlogical-op) $(call probe,-Wduplicated-cond) \
 FREESTANDING := -std=gnu11 -ffreestanding -fno-common -fno-strict-aliasing -fno-pic -fno-pie \
 	   -fno-stack-protector -fno-asynchronous-unwind-tables -fno-omit-frame-pointer \
 	   -mno-sse -mno-mmx -mno-80387 -msoft-float -mgeneral-regs-only -mno-red-zone
-FREESTANDING += $(call probe,-fcf-protection=none) $(call probe,-fno-tree-vectorize) \
+FREESTANDING += $(call probe,-momit-leaf-frame-pointer) $(call probe,-fcf-protection=none) $(call probe,-fno-tree-vectorize) \
 	   $(call probe,-mno-avx) $(call probe,-falign-functions=16)
 
 CFLAGS	:= -m64 -O2 -g $(FREESTANDING) -mcmodel=kernel $(WARN) -I. -I$(BUILD)/gen

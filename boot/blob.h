@@ -7,9 +7,10 @@
  *	 4  u32 address the tags below assume the blob is loaded at
  *	 8  u32 size of the blob in bytes
  *	12  u32 offset of the multiboot2 information (BLOB_MBI)
- *	16  multiboot2 information: total size, 0, then the tags loader name, command line, one module
- *	    tag per module, end. BLOB_ROOM zero bytes follow: the option ROM, which has the blob in its
- *	    final place, replaces the end tag by the memory map, the ACPI root pointer and an end tag.
+ *	16  multiboot2 information: total size, 0, then the tags loader name, command line, one
+ *	    module tag per module, end. BLOB_ROOM zero bytes follow: the option ROM, which has
+ *	    the blob in its final place, replaces the end tag by the memory map, the ACPI root
+ *	    pointer and an end tag.
  *	 n  the modules, each on a page boundary
  *
  * For Bochs the blob is appended to the flat image, on a page boundary, and its address is written
@@ -22,7 +23,7 @@
 #define BLOB_MBI   16
 #define BLOB_ROOM  4096
 
-#define BLOB_MARK_OFFSET    2 /* in the image: 2 bytes by which the tool knows it */
+#define BLOB_MARK_OFFSET    2	   /* in the image: 2 bytes by which the tool knows it */
 #define BLOB_MARK	    0x7073 /* "sp" */
 #define BLOB_POINTER_OFFSET 4
 

@@ -60,11 +60,13 @@ awk -v dir="$work" '
 	}
 	print
 }' "$here/grub.cfg" > "$work/grub.cfg"
+sed '/^uefi: /d' "$work/grub.cfg" > "$work/bios.cfg"
+sed 's/^uefi: //' "$work/grub.cfg" > "$work/uefi.cfg"
 
 # BIOS: one core image serves El Torito and, through the hybrid boot sector, disks.
-grub-mkimage -O i386-pc-eltorito -d "$grub/i386-pc" -p /boot -c "$work/grub.cfg" \
-	-o "$work/iso/boot/core.img" biosdisk iso9660 search_fs_file multiboot2
-grub-mkimage -O x86_64-efi -d "$grub/x86_64-efi" -p /boot -c "$work/grub.cfg" \
+grub-mkimage -O i386-pc-eltorito -d "$grub/i386-pc" -p /boot -c "$work/bios.cfg" \
+	-o "$work/iso/boot/core.img" biosdisk iso9660 multiboot2
+grub-mkimage -O x86_64-efi -d "$grub/x86_64-efi" -p /boot -c "$work/uefi.cfg" \
 	-o "$work/EFI/BOOT/BOOTX64.EFI" iso9660 search_fs_file multiboot2
 
 # The smallest FAT that holds the EFI core: its size, rounded up, and some for the file system.

@@ -23,7 +23,8 @@ static void break_one(unsigned int n, const char *field, struct tiny *t, bool du
 	ktap_result(vcpu_blamed(field), "the report names %s", field);
 	vcpu_repair_state(t->vcpu);
 	err = vcpu_run(t->vcpu);
-	ktap_result(!err && t->vcpu->run.reason == RUN_EXIT_HLT, "repaired, the vCPU runs to its end");
+	ktap_result(!err && t->vcpu->run.reason == RUN_EXIT_HLT,
+		    "repaired, the vCPU runs to its end");
 }
 
 static void run_entry(const struct param_values *params)
@@ -46,7 +47,8 @@ static void run_entry(const struct param_values *params)
 	}
 }
 
-EXPERIMENT(entry) = {
+EXPERIMENT(entry)
+= {
 	.name = "entry",
 	.shows = "VM entries with one broken rule each: refused, and the rule is named",
 	.flags = EXP_NEEDS_VMX,

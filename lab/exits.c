@@ -65,6 +65,30 @@ static void measure_path(unsigned int batches)
 	tiny_destroy(&t);
 }
 
+/* The shortest VMM: it answers every IN at once. */
+static int answer_ports(struct vcpu *vcpu)
+{
+	int err;
+
+	while (!(err = vcpu_run(vcpu)) && vcpu->run.reason == RUN_EXIT_IO)
+		vcpu->run.io.data = 0;
+	return err;
+}
+
+static void measure_vmm(unsigned int batches)
+{
+	struct tiny t;
+	int err = tiny_create(&t, TINY_IN, batches);
+
+	if (!err)
+		err = answer_ports(t.vcpu);
+	ktap_result(!err && t.vcpu->run.reason == RUN_EXIT_HLT,
+		    "the VMM answers every IN of the loop");
+	if (!err && !read_samples(&t, batches))
+		metric_now("exits.pio_vmm", batches);
+	tiny_destroy(&t);
+}
+
 static void measure_floor(unsigned int batches)
 {
 	static const u32 answer[4] = { 1, 2, 3, 4 };
@@ -93,7 +117,8 @@ static void count_path(void)
 	tiny_destroy(&t);
 	if (err)
 		return;
-	/* The last exit is HLT and the first entry sets up: rounding down leaves the common path. */
+	/* The last exit is HLT and the first entry sets up: rounding down leaves the common path.
+	 */
 	accesses = (c.vmreads + c.vmwrites) / COUNTED_EXITS;
 	instructions = c.instructions / COUNTED_EXITS;
 	ktap_result(accesses <= MAX_ACCESSES, "a CPUID exit takes at most %u VMREADs and VMWRITEs",
@@ -144,12 +169,14 @@ static void run_exits(const struct param_values *params)
 
 	measure_kinds(param_number(params, "n"));
 	measure_path(batches);
+	measure_vmm(batches);
 	measure_floor(batches);
 	count_path();
 	measure_memory();
 }
 
-EXPERIMENT(exits) = {
+EXPERIMENT(exits)
+= {
 	.name = "exits",
 	.shows = "what each kind of VM exit costs, beside the floor and the count of VMCS accesses",
 	.flags = EXP_NEEDS_VMX,

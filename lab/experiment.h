@@ -7,14 +7,14 @@
 #include "lab/params.h"
 
 enum experiment_flags {
-	EXP_NEEDS_VMX = 1, /* cannot run without VMX and EPT */
+	EXP_NEEDS_VMX = 1,  /* cannot run without VMX and EPT */
 	EXP_ON_REQUEST = 2, /* runs only when named */
 	EXP_ENDS_RUN = 4,   /* decides the run's status itself; must stand alone */
 };
 
 struct experiment {
 	const char *name;
-	const char *shows; /* one line */
+	const char *shows;  /* one line */
 	unsigned int flags; /* enum experiment_flags */
 	const struct param_spec *spec;
 	unsigned int nr_spec;
@@ -23,10 +23,9 @@ struct experiment {
 };
 
 /* Experiments are listed by the linker, sorted by file name. */
-#define EXPERIMENT(sym)                                                                \
-	static const struct experiment sym;                                            \
-	static const struct experiment *const sym##_entry __section(".experiments")    \
-		__used = &sym;                                                         \
+#define EXPERIMENT(sym)                                                                            \
+	static const struct experiment sym;                                                        \
+	static const struct experiment *const sym##_entry __section(".experiments") __used = &sym; \
 	static const struct experiment sym
 
 /* Global parameters of this run. */

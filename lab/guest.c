@@ -47,7 +47,8 @@ static void run_module(const struct param_values *params)
 	machine_exit(result.status, "guest: %s", result.why);
 }
 
-EXPERIMENT(guest) = {
+EXPERIMENT(guest)
+= {
 	.name = "guest",
 	.shows = "runs a multiboot1 program given as a boot module, and ends with its status",
 	.flags = EXP_NEEDS_VMX | EXP_ON_REQUEST | EXP_ENDS_RUN,

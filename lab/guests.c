@@ -7,7 +7,8 @@
 #include "lab/vmm.h"
 
 static const struct param_spec guests_spec[] = {
-	PARAM_U64("cpus", 1, VM_MAX_VCPUS, 2, "vCPUs, pinned to different CPUs where there are any"),
+	PARAM_U64("cpus", 1, VM_MAX_VCPUS, 2,
+		  "vCPUs, pinned to different CPUs where there are any"),
 	PARAM_U64("mem", 8, 65536, 32, "guest memory in MiB"),
 };
 
@@ -56,7 +57,8 @@ static void run_guests(const struct param_values *params)
 	}
 }
 
-EXPERIMENT(guests) = {
+EXPERIMENT(guests)
+= {
 	.name = "guests",
 	.shows = "whole guests (hello, memory, fpu, events) on one CPU and on several",
 	.flags = EXP_NEEDS_VMX,

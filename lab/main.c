@@ -60,7 +60,8 @@ static void list_experiments(void)
 	machine_exit(RUN_OK, "%u experiments", nr_experiments());
 }
 
-/* What will be run: group numbers of the command line, or everything that does not ask to be named. */
+/* What will be run: group numbers of the command line, or everything that does not ask to be named.
+ */
 struct plan {
 	unsigned int nr;
 	struct {
@@ -103,7 +104,8 @@ static void plan_named(void)
 		const struct experiment *e = find(params.group[g].name);
 
 		if (!e)
-			machine_exit(RUN_USAGE, "there is no experiment \"%s\"; \"list\" shows them",
+			machine_exit(RUN_USAGE,
+				     "there is no experiment \"%s\"; \"list\" shows them",
 				     params.group[g].name);
 		if ((e->flags & EXP_ENDS_RUN) && params.nr_groups > 2)
 			machine_exit(RUN_USAGE, "%s cannot be combined with other experiments",
@@ -132,8 +134,8 @@ static void read_command_line(void)
 }
 
 /*
- * Without VMX or EPT nothing that needs a guest can be shown: one line and a status of its own. With
- * EPT but without some control each such experiment is a SKIP that names the control.
+ * Without VMX or EPT nothing that needs a guest can be shown: one line and a status of its own.
+ * With EPT but without some control each such experiment is a SKIP that names the control.
  */
 static void prepare_guests(void)
 {

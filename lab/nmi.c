@@ -18,10 +18,10 @@
 
 #include "hv/host/errno.h"
 
-#define MAX_KICKS   1000000
-#define KEPT	    4096
-#define MAX_PAUSE   400 /* ticks between two kicks: longer than a round trip */
-#define LOST_AFTER  1000000 /* ticks without an answer */
+#define MAX_KICKS  1000000
+#define KEPT	   4096
+#define MAX_PAUSE  400	   /* ticks between two kicks: longer than a round trip */
+#define LOST_AFTER 1000000 /* ticks without an answer */
 
 static const struct param_spec nmi_spec[] = {
 	PARAM_U64("n", 1, MAX_KICKS, 2000, "kicks of each kind"),
@@ -117,7 +117,8 @@ static void run_nmi(const struct param_values *params)
 	storm(TINY_EXITS, n, "exits", "the guest exits all the time");
 }
 
-EXPERIMENT(nmi) = {
+EXPERIMENT(nmi)
+= {
 	.name = "nmi",
 	.shows = "NMIs at every instruction around VM entry: no kick is lost",
 	.flags = EXP_NEEDS_VMX,

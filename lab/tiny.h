@@ -5,9 +5,9 @@
 
 #include "hv/vm/vcpu.h"
 
-#define TINY_CODE    0x1000 /* guest-physical: where the code starts */
+#define TINY_CODE    0x1000  /* guest-physical: where the code starts */
 #define TINY_SAMPLES 0x10000 /* u32 results of tiny_cpuid */
-#define TINY_COUNTER 0x8000 /* u32 that tiny_spin and tiny_exit_all_the_time advance */
+#define TINY_COUNTER 0x8000  /* u32 that tiny_spin and tiny_exit_all_the_time advance */
 
 struct tiny {
 	struct vm *vm;
@@ -20,13 +20,16 @@ struct tiny_code {
 
 /* lab/tiny_code.S. All run with interrupts disabled. */
 extern const u8 tiny_cpuid_start[], tiny_cpuid_end[];
+extern const u8 tiny_in_start[], tiny_in_end[];
 extern const u8 tiny_spin_start[], tiny_spin_end[];
 extern const u8 tiny_exits_start[], tiny_exits_end[];
 
 /* EBX batches of 16 CPUIDs each; the ticks per CPUID go to TINY_SAMPLES; then HLT. */
 #define TINY_CPUID ((struct tiny_code){ tiny_cpuid_start, tiny_cpuid_end })
+/* The same with one IN from a port instead of CPUID. */
+#define TINY_IN	   ((struct tiny_code){ tiny_in_start, tiny_in_end })
 /* Advances TINY_COUNTER for ever, without an exit. */
-#define TINY_SPIN ((struct tiny_code){ tiny_spin_start, tiny_spin_end })
+#define TINY_SPIN  ((struct tiny_code){ tiny_spin_start, tiny_spin_end })
 /* The same, with a CPUID each time. */
 #define TINY_EXITS ((struct tiny_code){ tiny_exits_start, tiny_exits_end })
 

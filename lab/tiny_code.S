@@ -6,6 +6,7 @@
 #define SAMPLES 0x10000
 #define COUNTER 0x8000
 #define BATCH	16
+#define PORT	0x42
 
 	.globl	tiny_cpuid_start, tiny_cpuid_end
 tiny_cpuid_start:
@@ -26,6 +27,25 @@ tiny_cpuid_start:
 	jnz	1b
 	hlt
 tiny_cpuid_end:
+
+	.globl	tiny_in_start, tiny_in_end
+tiny_in_start:
+	mov	%ebx, %ebp		/* batches to go */
+	mov	$SAMPLES, %edi
+1:	rdtsc
+	mov	%eax, %esi
+	mov	$BATCH, %ecx
+2:	in	$PORT, %al
+	dec	%ecx
+	jnz	2b
+	rdtsc
+	sub	%esi, %eax
+	shr	$4, %eax		/* / BATCH */
+	stosl
+	dec	%ebp
+	jnz	1b
+	hlt
+tiny_in_end:
 
 	.globl	tiny_spin_start, tiny_spin_end
 tiny_spin_start:

@@ -17,7 +17,7 @@ struct vmm {
 	struct vm *vm;
 	struct board board;
 	struct thread *thread[VM_MAX_VCPUS];
-	_Atomic u32 running;	  /* vCPU threads that have not ended */
+	_Atomic u32 running;	 /* vCPU threads that have not ended */
 	struct wait_queue ended; /* woken when running becomes 0 */
 };
 
@@ -107,7 +107,7 @@ static bool wait_ended(struct vmm *vmm, u64 seconds)
 static void supervise(struct vmm *vmm, const struct vmm_config *config)
 {
 	if (!wait_ended(vmm, config->seconds)) {
-		board_end(&vmm->board, VMM_TIMEOUT, "no end after %llu s",
+		board_end(&vmm->board, RUN_HANG, "no end after %llu s",
 			  (unsigned long long)config->seconds);
 		wait_ended(vmm, 0);
 	}
@@ -123,11 +123,8 @@ static void collect(struct vmm *vmm, struct vmm_result *out)
 	out->status = vmm->board.ending.status;
 	str_copy(out->why, vmm->board.ending.why, sizeof(out->why));
 	for (u32 i = 0; i < vmm->vm->nr_vcpus; i++) {
-		struct vcpu *v = vmm->vm->vcpu[i];
-		u32 cpu = atomic_load(&v->cpu);
+		u32 cpu = atomic_load(&vmm->vm->vcpu[i]->cpu);
 
-		for (unsigned int e = 0; e < NR_VM_EXITS; e++)
-			out->exits[e] += v->stats.exits[e];
 		out->cpus_used += !used[cpu];
 		used[cpu] = true;
 	}
@@ -147,8 +144,8 @@ static int load(struct vmm *vmm, const struct vmm_config *config, struct vmm_res
 	return 0;
 }
 
-static int run_guest(struct vmm *vmm, const struct vmm_config *config,
-		     struct vcpu_thread *threads, struct vmm_result *out)
+static int run_guest(struct vmm *vmm, const struct vmm_config *config, struct vcpu_thread *threads,
+		     struct vmm_result *out)
 {
 	const struct board_config board = { .name = "guest" };
 	int err;
@@ -159,7 +156,8 @@ static int run_guest(struct vmm *vmm, const struct vmm_config *config,
 	if (!err)
 		err = board_init(&vmm->board, vmm->vm, &board);
 	if (err) {
-		fmt_print(out->why, sizeof(out->why), "cannot give the guest %llu MiB and %u CPUs: %s",
+		fmt_print(out->why, sizeof(out->why),
+			  "cannot give the guest %llu MiB and %u CPUs: %s",
 			  (unsigned long long)(config->ram >> 20), config->cpus, errno_name(err));
 		return err;
 	}
@@ -203,7 +201,9 @@ int vmm_embedded(struct vmm_config *config, const char *name, const char *append
 {
 	const struct guest_image *g = guest_image_find(name);
 
-	*config = (struct vmm_config){ .ram = DEFAULT_RAM, .cpus = 1, .seconds = VMM_DEFAULT_SECONDS };
+	*config = (struct vmm_config){ .ram = DEFAULT_RAM,
+				       .cpus = 1,
+				       .seconds = VMM_DEFAULT_SECONDS };
 	if (!g)
 		return -ENOENT;
 	config->image.file = g->start;

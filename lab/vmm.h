@@ -12,30 +12,27 @@
 
 struct vmm_config {
 	struct multiboot_image image;
-	u64 ram;	      /* bytes, a multiple of 1 MiB */
-	u32 cpus;	      /* vCPU i runs on CPU i % nr_cpus */
-	u64 seconds;	      /* time limit, 0: none */
+	u64 ram;     /* bytes, a multiple of 1 MiB */
+	u32 cpus;    /* vCPU i runs on CPU i % nr_cpus */
+	u64 seconds; /* time limit, 0: none */
 	/* Called for every vCPU before it runs; may be NULL. */
 	void (*prepare)(struct vcpu *vcpu, void *arg);
 	void *arg;
 };
 
 struct vmm_result {
-	int status; /* the guest's own (0..119), or an enum run_status, or VMM_TIMEOUT */
+	int status; /* the guest's own (0..119), or an enum run_status */
 	char why[160];
-	u64 exits[NR_VM_EXITS]; /* of all vCPUs */
-	u32 cpus_used;		/* distinct CPUs that ran a vCPU */
+	u32 cpus_used; /* distinct CPUs that ran a vCPU */
 };
-
-#define VMM_TIMEOUT 119 /* the time limit ended the guest */
 
 /**
  * vmm_run - run a guest to its end
  * @config: what to run
  * @out: how it ended
  *
- * Returns 0 when the guest has run; a negative errno with out->why when it could not be started: a bad
- * image, too little memory. Thread context on CPU 0; one at a time.
+ * Returns 0 when the guest has run; a negative errno with out->why when it could not be started: a
+ * bad image, too little memory. Thread context on CPU 0; one at a time.
  */
 int vmm_run(const struct vmm_config *config, struct vmm_result *out);
 

@@ -10,6 +10,7 @@ all of it has to be looked at once, in order, before anything runs; the debugger
 """
 
 import argparse
+import os
 import struct
 import sys
 
@@ -35,7 +36,7 @@ def tag(kind, payload):
 
 
 def text(words, limit, what):
-    raw = words.encode()
+    raw = os.fsencode(words)
     if len(raw) > limit:
         sys.exit(f"mkblob: {what} is longer than {limit} bytes")
     if b"\0" in raw:
@@ -47,7 +48,7 @@ def build(cmdline, modules, address):
     """modules: list of (bytes, command line); address: where the blob is to be loaded."""
     if len(modules) > MAX_MODULES:
         sys.exit(f"mkblob: {len(modules)} modules; at most {MAX_MODULES}")
-    head = tag(TAG_LOADER, b"boot blob\0")
+    head = tag(TAG_LOADER, b"stillpoint option ROM\0")
     head += tag(TAG_CMDLINE, text(cmdline, MAX_CMDLINE, "the command line"))
     names = [text(name, MAX_MODULE_NAME, f"the name of module {i}")
              for i, (_, name) in enumerate(modules)]

@@ -10,6 +10,7 @@ VERSION = re.compile(r"^( *)KTAP version 1$")
 NOTE = re.compile(r"^( *)# ?(.*)$")
 END = re.compile(r"^stillpoint: end (\d+) ?(.*)$")
 FIRST_GUEST = re.compile(r"^stillpoint: first guest instruction at tick (\d+)")
+GUEST_METRIC = re.compile(r"^[\w.-]+: +# metric (.*)$")  # what the guest itself has measured
 COUNTER = re.compile(r"^counter (\S+) (\d+) \((.*)\)$")
 UNITS = ("ticks", "count", "bytes", "ms")
 
@@ -31,7 +32,7 @@ class Results:
     """Fed line by line; calls the handler's methods as things become known.
 
     The handler may define: suite_begin(name), result(ok, name, skip_reason), note(text, nested),
-    suite_end(suite), metric(dict), text(line).
+    suite_end(suite), metric(dict), guest_metric(line), text(line).
     """
 
     def __init__(self, handler=None):
@@ -73,6 +74,10 @@ class Results:
                     self.ktap_lines.append(line)
                 action(match)
                 return
+        if measured := GUEST_METRIC.match(line):
+            self._metric(measured.group(1))
+            self.tell("guest_metric", line)
+            return
         self.tell("text", line)
 
     def _suite(self):

@@ -210,6 +210,10 @@ class View:
             if self.kind != "verbose":
                 self.show(line)
 
+    def guest_metric(self, line):
+        if self.kind == "guest":
+            self.show(line)
+
     def suite_begin(self, name):
         if self.kind == "run":
             self.heading = True
@@ -279,9 +283,6 @@ def verdict(options, emulator, parsed, console):
             return (PANIC, "hypervisor panic while the run ended: " + panics[0][len("panic: "):],
                     [])
         return said_goodbye(options, parsed, reasons)
-    if reasons:
-        return (ENTRY_FAILED, "VM entry failed and the image did not survive it: " + reasons[-1],
-                reasons[:-1] + where(options, emulator))
     if re.search(r"3rd \(\d+\) exception with no resolution", log) or "Triple fault" in log:
         lines = [line for line in log.splitlines() if "exception" in line][:3]
         return (TRIPLE_FAULT, "triple fault: the image lost control of a CPU",
@@ -289,6 +290,9 @@ def verdict(options, emulator, parsed, console):
     if emulator.hung:
         return (HANG, f"hang: no end after {options.timeout} s",
                 where(options, emulator) + last_lines(console))
+    if reasons:
+        return (ENTRY_FAILED, "VM entry failed and the image did not survive it: " + reasons[-1],
+                reasons[:-1] + where(options, emulator))
     words = emulator_words(log)
     if emulator.status == 0 and options.emulator != "bochs":
         return (TRIPLE_FAULT, "the machine was reset or switched off before the image had ended",
@@ -306,11 +310,12 @@ def said_goodbye(options, parsed, reasons):
         return status, f"VM entry failed: {text}", [f"Bochs: {reason}" for reason in reasons[-4:]]
     if status == PANIC:
         return status, f"hypervisor panic: {text}", []
+    if status == HANG:
+        return status, f"hang: {text}", []
     if status == NO_VMX:
         return status, f"this machine cannot run it: {text}", []
     if options.view == "guest":
-        text = text.removeprefix("guest: ")
-        return status, f"the guest's status is {status}{': ' + text if text else ''}", []
+        return status, text.removeprefix("guest: "), []
     if status == USAGE:
         return status, f"wrong usage: {text}", []
     if status == 0 and (failed or problems):
@@ -347,7 +352,7 @@ def emulator_words(log):
 
 
 def write_lines(name, lines):
-    with open(name, "w", encoding="utf-8") as file:
+    with open(name, "w", encoding="utf-8", errors="backslashreplace") as file:
         file.writelines(line + "\n" for line in lines)
 
 
@@ -370,7 +375,8 @@ def watch(options, parsed, view, metrics):
     console = []
     emulator = Emulator(options)
     try:
-        with open(path(options, "console.txt"), "w", encoding="utf-8") as file:
+        with open(path(options, "console.txt"), "w", encoding="utf-8",
+                  errors="backslashreplace") as file:
             for line, seconds in emulator.lines():
                 if parsed.end is not None:
                     continue
@@ -392,6 +398,9 @@ def watch(options, parsed, view, metrics):
 
 def main():
     options = parse_arguments()
+    # A command line may hold anything.
+    for out in (sys.stdout, sys.stderr):
+        out.reconfigure(errors="backslashreplace")
     view = View(options.view)
     # A guest's words have standard output for themselves.
     stream = sys.stdout if options.view in ("run", "verbose") else sys.stderr
@@ -413,7 +422,10 @@ def main():
     lines = report.report(parsed, parsed.metrics + metrics)
     passed, failed, skipped = parsed.totals()
     counts = f"{passed} passed, {failed} failed, {skipped} skipped"
-    word = "passed" if status == 0 else f"status {status}"
+    if options.view == "guest" and status < NO_VMX:
+        word = f"guest: status {status}"
+    else:
+        word = "passed" if status == 0 else f"status {status}"
     last = f"{word}: {text}" if text else word
     # The image's own last line says the same when it went well.
     if passed + failed + skipped and counts not in text and options.view != "guest":

@@ -1,35 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* One round trip: enter the guest, come back, decode the exit. */
+/* After vmx/entry.S: decoding exits that are not plain, and entries that did not happen. */
 #include "hv/host/counter.h"
 #include "hv/host/irq.h"
+#include "hv/host/mem.h"
 #include "hv/host/print.h"
 #include "hv/host/x86.h"
+#include "vmx/exit_reasons.h"
 #include "vmx/internal.h"
 
 COUNTER(vmx_barred, "vmx.barred", "VM entries stopped by an NMI that arrived in root mode");
 COUNTER(vmx_flushes, "vmx.flushes", "INVEPTs because the flush generation had advanced");
 
-enum {
-	BASIC_EXCEPTION = 0,
-	BASIC_INTERRUPT = 1,
-	BASIC_CR = 28,
-	BASIC_IO = 30,
-	BASIC_ENTRY_STATE = 33,
-	BASIC_ENTRY_MSR = 34,
-	BASIC_ENTRY_MC = 41,
-	BASIC_EPT_VIOLATION = 48,
-	BASIC_EPT_MISCONFIG = 49,
-	BASIC_TIMER = 52,
-	NR_BASIC = 70,
-};
-
 #define EXIT_FAILED_ENTRY BIT(31)
 #define NEEDS_DECODE	  0x80
 
 /* The CPU's exit reasons, translated. Those that leave more to read are marked. */
-static const u8 translate[NR_BASIC] = {
-	[BASIC_EXCEPTION] = VM_EXIT_EXCEPTION | NEEDS_DECODE,
-	[BASIC_INTERRUPT] = VM_EXIT_INTERRUPT | NEEDS_DECODE,
+const u8 vmx_translate[NR_EXIT_REASONS] = {
+	[EXIT_REASON_EXCEPTION_NMI] = VM_EXIT_EXCEPTION | NEEDS_DECODE,
+	[EXIT_REASON_EXTERNAL_INTERRUPT] = VM_EXIT_INTERRUPT | NEEDS_DECODE,
 	[2] = VM_EXIT_TRIPLE_FAULT,
 	[3 ... 6] = VM_EXIT_OTHER,  /* INIT, SIPI, SMI */
 	[7 ... 8] = VM_EXIT_WINDOW, /* interrupt window, NMI window */
@@ -43,9 +31,9 @@ static const u8 translate[NR_BASIC] = {
 	[16 ... 17] = VM_EXIT_OTHER, /* RDTSC, RSM */
 	[18] = VM_EXIT_HYPERCALL,
 	[19 ... 27] = VM_EXIT_UNDEFINED, /* VMCLEAR ... VMXON */
-	[BASIC_CR] = VM_EXIT_CR | NEEDS_DECODE,
+	[EXIT_REASON_CR_ACCESS] = VM_EXIT_CR | NEEDS_DECODE,
 	[29] = VM_EXIT_OTHER, /* MOV DR: not intercepted */
-	[BASIC_IO] = VM_EXIT_IO | NEEDS_DECODE,
+	[EXIT_REASON_IO_INSTRUCTION] = VM_EXIT_IO | NEEDS_DECODE,
 	[31] = VM_EXIT_RDMSR,
 	[32] = VM_EXIT_WRMSR,
 	[35] = VM_EXIT_OTHER,
@@ -53,32 +41,21 @@ static const u8 translate[NR_BASIC] = {
 	[37 ... 38] = VM_EXIT_OTHER, /* MTF */
 	[39] = VM_EXIT_UNDEFINED,    /* MONITOR */
 	[40 ... 47] = VM_EXIT_OTHER, /* PAUSE, TPR, APIC access, EOI, descriptor tables */
-	[BASIC_EPT_VIOLATION] = VM_EXIT_MEMORY | NEEDS_DECODE,
-	[BASIC_EPT_MISCONFIG] = VM_EXIT_MEMORY_BAD | NEEDS_DECODE,
+	[EXIT_REASON_EPT_VIOLATION] = VM_EXIT_MEMORY | NEEDS_DECODE,
+	[EXIT_REASON_EPT_MISCONFIG] = VM_EXIT_MEMORY_BAD | NEEDS_DECODE,
 	[50] = VM_EXIT_UNDEFINED, /* INVEPT */
 	[51] = VM_EXIT_OTHER,	  /* RDTSCP: not intercepted */
-	[BASIC_TIMER] = VM_EXIT_TIMER | NEEDS_DECODE,
+	[EXIT_REASON_PREEMPTION_TIMER] = VM_EXIT_TIMER | NEEDS_DECODE,
 	[53] = VM_EXIT_UNDEFINED, /* INVVPID */
 	[54] = VM_EXIT_CACHE,	  /* WBINVD */
 	[55] = VM_EXIT_XSETBV,
 	[56 ... 58] = VM_EXIT_OTHER,
 	[59] = VM_EXIT_UNDEFINED, /* VMFUNC */
-	[60 ... NR_BASIC - 1] = VM_EXIT_OTHER,
+	[60 ... NR_EXIT_REASONS - 1] = VM_EXIT_OTHER,
 };
 
-static void decode_exception(struct vmx_vcpu *v)
+static void decode_exception(struct vmx_vcpu *v, u64 info)
 {
-	u64 info = vmcs_read(VM_EXIT_INTR_INFO);
-
-	if ((info & INTR_INFO_TYPE) == INTR_TYPE_NMI) {
-		/*
-		 * An NMI exit leaves NMIs blocked on this CPU until an IRET. Execute one now,
-		 * before anybody looks at requests: a further kick must be able to arrive.
-		 */
-		nmi_iret();
-		v->exit.reason = VM_EXIT_NMI;
-		return;
-	}
 	vmx_requeue_event(v);
 	if ((info & INTR_INFO_NMI_IRET) && (info & INTR_INFO_VECTOR) != EXC_DF)
 		vmcs_write(GUEST_INTERRUPTIBILITY_INFO,
@@ -94,6 +71,22 @@ static void decode_exception(struct vmx_vcpu *v)
 		__asm__ volatile("int $18"); /* the host's machine check: its handler decides */
 }
 
+static u32 decode_exception_or_nmi(struct vmx_vcpu *v)
+{
+	u64 info = vmcs_read(VM_EXIT_INTR_INFO);
+
+	if ((info & INTR_INFO_TYPE) != INTR_TYPE_NMI) {
+		decode_exception(v, info);
+		return VM_EXIT_EXCEPTION;
+	}
+	/*
+	 * An NMI exit leaves NMIs blocked on this CPU until an IRET. Execute one now, before
+	 * anybody looks at requests: a further kick must be able to arrive.
+	 */
+	nmi_iret();
+	return VM_EXIT_NMI;
+}
+
 static void decode_cr(struct vmx_vcpu *v)
 {
 	u64 q = vmcs_read(EXIT_QUALIFICATION);
@@ -104,20 +97,25 @@ static void decode_cr(struct vmx_vcpu *v)
 	v->exit.cr.lmsw = (u16)(q >> 16);
 }
 
-static void decode_io(struct vmx_vcpu *v)
+#define IO_QUALIFICATION_FLAGS 0x38 /* direction, string, REP: numbered as enum vm_io_flags */
+
+static void decode_string_io(struct vmx_vcpu *v)
 {
-	u64 q = vmcs_read(EXIT_QUALIFICATION);
+	/* 16-, 32- or 64-bit addressing: 0, 1, 2 in bits 9:7 of the information */
+	v->exit.io.addr_size = (u8)(2u << ((vmcs_read(VM_EXIT_INSTRUCTION_INFO) >> 7) & 7));
+	v->exit.io.linear = vmcs_read(GUEST_LINEAR_ADDRESS);
+}
+
+static u32 decode_io(struct vmx_vcpu *v)
+{
+	u32 q = (u32)vmcs_read(EXIT_QUALIFICATION);
 
 	v->exit.io.port = (u16)(q >> 16);
 	v->exit.io.size = (u8)((q & 7) + 1);
-	v->exit.io.in = q & BIT(3);
-	v->exit.io.string = q & BIT(4);
-	v->exit.io.rep = q & BIT(5);
-	if (v->exit.io.string) {
-		/* 16-, 32- or 64-bit addressing: 0, 1, 2 in bits 9:7 of the information */
-		v->exit.io.addr_size = (u8)(2u << ((vmcs_read(VM_EXIT_INSTRUCTION_INFO) >> 7) & 7));
-		v->exit.io.linear = vmcs_read(GUEST_LINEAR_ADDRESS);
-	}
+	v->exit.io.flags = q & IO_QUALIFICATION_FLAGS;
+	if (unlikely(q & VM_IO_STRING))
+		decode_string_io(v);
+	return VM_EXIT_IO;
 }
 
 static void decode_memory(struct vmx_vcpu *v)
@@ -125,7 +123,7 @@ static void decode_memory(struct vmx_vcpu *v)
 	u64 q = vmcs_read(EXIT_QUALIFICATION);
 
 	vmx_requeue_event(v);
-	if ((q & INTR_INFO_NMI_IRET) && !v->event_queued)
+	if ((q & INTR_INFO_NMI_IRET) && !vmx_event_queued())
 		vmcs_write(GUEST_INTERRUPTIBILITY_INFO,
 			   vmcs_read(GUEST_INTERRUPTIBILITY_INFO) | INTR_STATE_NMI);
 	v->exit.mem.gpa = vmcs_read(GUEST_PHYSICAL_ADDRESS);
@@ -137,25 +135,25 @@ static void decode_memory(struct vmx_vcpu *v)
 	v->exit.mem.linear = v->exit.mem.linear_valid ? vmcs_read(GUEST_LINEAR_ADDRESS) : 0;
 }
 
-static u32 decode(struct vmx_vcpu *v, u32 basic)
+static noinline u32 decode(struct vmx_vcpu *v, u32 basic)
 {
-	v->exit.reason = translate[basic] & (u8)~NEEDS_DECODE;
 	switch (basic) {
-	case BASIC_EXCEPTION: decode_exception(v); break;
-	case BASIC_INTERRUPT: v->exit.vector = (u8)vmcs_read(VM_EXIT_INTR_INFO); break;
-	case BASIC_CR: decode_cr(v); break;
-	case BASIC_IO: decode_io(v); break;
-	case BASIC_EPT_VIOLATION: decode_memory(v); break;
-	case BASIC_EPT_MISCONFIG:
+	case EXIT_REASON_EXCEPTION_NMI: return decode_exception_or_nmi(v);
+	case EXIT_REASON_EXTERNAL_INTERRUPT:
+		v->exit.vector = (u8)vmcs_read(VM_EXIT_INTR_INFO);
+		break;
+	case EXIT_REASON_CR_ACCESS: decode_cr(v); break;
+	case EXIT_REASON_EPT_VIOLATION: decode_memory(v); break;
+	case EXIT_REASON_EPT_MISCONFIG:
 		vmx_requeue_event(v);
 		v->exit.mem.gpa = vmcs_read(GUEST_PHYSICAL_ADDRESS);
 		break;
-	case BASIC_TIMER:
+	case EXIT_REASON_PREEMPTION_TIMER:
 		vmcs_write(VMX_PREEMPTION_TIMER_VALUE, vmx_heartbeat() >> vmx_caps.preempt_shift);
 		break;
 	default: vmx_requeue_event(v);
 	}
-	return v->exit.reason;
+	return vmx_translate[basic] & (u8)~NEEDS_DECODE;
 }
 
 /*
@@ -173,7 +171,7 @@ static bool wrap_rip(struct vmx_vcpu *v)
 	return true;
 }
 
-static bool flush(struct vmx_vcpu *v)
+static void flush(struct vmx_vcpu *v)
 {
 	u64 gen = atomic_load_explicit(v->flush_gen, memory_order_seq_cst);
 
@@ -182,22 +180,31 @@ static bool flush(struct vmx_vcpu *v)
 						      : !invept(INVEPT_ALL, 0))
 		panic("INVEPT failed");
 	v->flushed_gen = gen;
-	return true;
 }
 
-/* Everything but a plain exit: not entered, or refused. Returns true to try once more. */
-static bool retry_entry(struct vmx_vcpu *v, u64 result, u32 *reason)
+/*
+ * After a refused entry the VMCS may be launched or not, depending on which entry it was: VMCLEAR
+ * makes it not, whichever it was.
+ */
+static void make_launchable(struct vmx_vcpu *v)
+{
+	hpa_t pa = virt_to_phys(v->vmcs);
+
+	if (!vmclear(pa) || !vmptrld(pa))
+		panic("VMCLEAR or VMPTRLD of vCPU %u failed", v->vpid);
+	v->enter = vmx_launch_guest;
+}
+
+u32 vmx_not_entered(struct vmx_vcpu *v, u32 result)
 {
 	switch (result) {
-	case ENTRY_BARRED:
-		count(&vmx_barred);
-		*reason = VM_EXIT_BARRED;
-		return false;
-	case ENTRY_STALE: return flush(v);
+	case ENTRY_BARRED: count(&vmx_barred); return VM_EXIT_BARRED;
+	case ENTRY_STALE: flush(v); return vmx_enter(v);
 	default:
+		v->instruction_error = (u32)vmcs_read(VM_INSTRUCTION_ERROR);
+		make_launchable(v);
 		v->exit.hardware_reason = ~0u;
-		*reason = v->exit.reason = VM_EXIT_ENTRY_FAILED;
-		return false;
+		return VM_EXIT_ENTRY_FAILED;
 	}
 }
 
@@ -207,46 +214,16 @@ static bool repair(struct vmx_vcpu *v)
 	return wrap_rip(v) || vmx_end_shadow(v);
 }
 
-static u32 refused(struct vmx_vcpu *v, u32 hw)
+u32 vmx_decode_exit(struct vmx_vcpu *v, u32 hw)
 {
-	if (!(hw & EXIT_FAILED_ENTRY)) {
-		v->exit.reason = VM_EXIT_OTHER;
-		return VM_EXIT_OTHER;
-	}
-	if (repair(v))
-		return vmx_enter(v);
-	v->exit.reason = VM_EXIT_ENTRY_FAILED;
-	return VM_EXIT_ENTRY_FAILED;
-}
-
-static __always_inline u32 decode_exit(struct vmx_vcpu *v)
-{
-	u32 hw = (u32)vmcs_read(VM_EXIT_REASON), reason;
-
+	if (likely(hw == EXIT_REASON_IO_INSTRUCTION))
+		return decode_io(v);
 	v->exit.hardware_reason = hw;
-	if (unlikely(hw >= NR_BASIC))
-		return refused(v, hw);
-	v->launched = 1;
-	v->event_queued = false;
-	reason = translate[hw];
-	if (reason & NEEDS_DECODE)
+	if (likely(hw < NR_EXIT_REASONS))
 		return decode(v, hw);
-	v->exit.reason = reason;
-	return reason;
-}
-
-u32 vmx_decode_exit(struct vmx_vcpu *v)
-{
-	return decode_exit(v);
-}
-
-u32 vmx_enter(struct vmx_vcpu *v)
-{
-	u64 result;
-	u32 reason;
-
-	while (unlikely((result = vmx_enter_guest(v)) != ENTRY_DONE))
-		if (!retry_entry(v, result, &reason))
-			return reason;
-	return decode_exit(v);
+	if (!(hw & EXIT_FAILED_ENTRY))
+		return VM_EXIT_OTHER;
+	v->qualification = vmcs_read(EXIT_QUALIFICATION);
+	make_launchable(v);
+	return repair(v) ? vmx_enter(v) : VM_EXIT_ENTRY_FAILED;
 }

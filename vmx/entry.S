@@ -60,24 +60,6 @@
 	pop	VCPU_RDI(%rdi)
 .endm
 
-.macro push_host_gprs
-	push	%rbp
-	push	%rbx
-	push	%r12
-	push	%r13
-	push	%r14
-	push	%r15
-.endm
-
-.macro pop_host_gprs
-	pop	%r15
-	pop	%r14
-	pop	%r13
-	pop	%r12
-	pop	%rbx
-	pop	%rbp
-.endm
-
 /* HOST_RSP := RSP, unless the VMCS holds it already. */
 .macro sync_host_rsp fail
 	cmp	%rsp, VCPU_HOST_RSP(%rdi)
@@ -89,50 +71,86 @@
 1:
 .endm
 
-/* u64 vmx_enter_guest(struct vmx_vcpu *v): enum vmx_entry_result. Interrupts off. */
-	.globl	vmx_enter_guest
-	.type	vmx_enter_guest, @function
-	.p2align 4
-vmx_enter_guest:
-	push_host_gprs
+.macro begin_entry
+	push	%rbp
 	push	%rdi
-	sync_host_rsp .Lvmfail_rdi
+	sync_host_rsp .Lvmfail
 	mov	VCPU_FLUSH_GEN(%rdi), %rax
 	mov	(%rax), %rax
 	cmp	%rax, VCPU_FLUSHED_GEN(%rdi)
 	jne	.Lstale
-.Lwindow_start:
+.endm
+
+/*
+ * vmx_enter() calls one of these two through the vCPU: RDI = vCPU; returns enum vm_exit_reason in EAX;
+ * preserves RDI, RBP and RSP only. Interrupts off. What is not a plain exit continues in C
+ * (vmx/enter.c).
+ */
+	.globl	vmx_resume_guest
+	.type	vmx_resume_guest, @function
+	.p2align 4
+vmx_resume_guest:
+	begin_entry
+.Lresume_window:
 	cmpl	$0, %gs:CPU_ENTRY_BARRED
 	jne	.Lbarred
-	cmpb	$0, VCPU_LAUNCHED(%rdi)
-	load_guest_gprs			/* leaves the flags alone */
-	je	.Llaunch
+	load_guest_gprs
 	vmresume
-	jmp	.Lvmfail
-.Llaunch:
+.Lresume_window_end:
+	mov	(%rsp), %rdi		/* VMfail: still on our stack */
+.Lvmfail:
+	mov	$RESULT_VMFAIL, %esi
+	jmp	.Lnot_entered
+
+/* The first entry after VMCLEAR. From the next one on vmx_resume_guest is the one to call. */
+	.globl	vmx_launch_guest
+	.type	vmx_launch_guest, @function
+vmx_launch_guest:
+	begin_entry
+	movq	$vmx_resume_guest, VCPU_ENTER(%rdi)
+.Llaunch_window:
+	cmpl	$0, %gs:CPU_ENTRY_BARRED
+	jne	.Llaunch_barred
+	load_guest_gprs
 	vmlaunch
-.Lwindow_end:
-.Lvmfail:				/* VMfail: still on our stack, RDI is the guest's */
+.Llaunch_window_end:
 	mov	(%rsp), %rdi
-.Lvmfail_rdi:
-	mov	$RESULT_VMFAIL, %eax
-	jmp	.Lout
+	jmp	.Lvmfail
+.Llaunch_barred:			/* RDI may be the guest's already */
+	mov	(%rsp), %rdi
+	movq	$vmx_launch_guest, VCPU_ENTER(%rdi)
 .Lbarred:
-	mov	$RESULT_BARRED, %eax
-	jmp	.Lout
+	mov	$RESULT_BARRED, %esi
+	jmp	.Lnot_entered
 .Lstale:
-	mov	$RESULT_STALE, %eax
-	jmp	.Lout
+	mov	$RESULT_STALE, %esi
+.Lnot_entered:
+	mov	(%rsp), %rdi
+	call	vmx_not_entered
+	pop	%rdi
+	pop	%rbp
+	ret
 
 	.globl	vmx_exit
 	.type	vmx_exit, @function
 	.p2align 4
 vmx_exit:
 	save_guest_gprs
-	xor	%eax, %eax		/* RESULT_DONE */
-.Lout:
+	mov	$FIELD_VM_EXIT_REASON, %esi
+	vmread	%rsi, %rsi
+	cmp	$NR_EXIT_REASONS, %esi
+	jae	.Ldecode
+	movzbl	vmx_translate(%rsi), %eax
+	test	%al, %al		/* NEEDS_DECODE is the sign */
+	js	.Ldecode
 	add	$8, %rsp
-	pop_host_gprs
+	pop	%rbp
+	ret
+.Ldecode:
+	mov	8(%rsp), %rbp		/* for backtraces: the caller's frame */
+	call	vmx_decode_exit
+	pop	%rdi
+	pop	%rbp
 	ret
 
 /* The same with RFLAGS.TF set, for counting the instructions of the path (vmx/count.c). */
@@ -144,25 +162,36 @@ vmx_exit_stepping:
 	popfq
 	jmp	vmx_exit
 
+/* VMfail of an access from C: RAX = field. */
+	.globl	vmcs_read_failed, vmcs_write_failed
+vmcs_write_failed:
+	mov	$1, %esi
+	jmp	1f
+vmcs_read_failed:
+	xor	%esi, %esi
+1:	mov	%rax, %rdi
+	call	vmcs_access_failed
+
 /*
  * The floor: the smallest round trip with a handler in C (vmx/floor.c), without a single check.
- * u64 vmx_floor_enter(struct vmx_vcpu *v, const u32 answer[4]) returns when the handler says so.
+ * u64 vmx_floor_enter(struct vmx_vcpu *v, const u32 answer[4]) returns when the handler says so. The
+ * VMCS has been launched before.
  */
 	.globl	vmx_floor_enter
 	.type	vmx_floor_enter, @function
 vmx_floor_enter:
-	push_host_gprs
+	push	%rbp
+	push	%rbx
+	push	%r12
+	push	%r13
+	push	%r14
+	push	%r15
 	push	%rsi
 	push	%rdi
-	sync_host_rsp .Lfloor_fail
-	cmpb	$0, VCPU_LAUNCHED(%rdi)
+	sync_host_rsp .Lfloor_out
+.Lfloor_resume:
 	load_guest_gprs
-	je	2f
 	vmresume
-	jmp	.Lfloor_fail
-2:	vmlaunch
-.Lfloor_fail:
-	mov	$RESULT_VMFAIL, %eax
 	jmp	.Lfloor_out
 	.globl	vmx_exit_floor
 	.type	vmx_exit_floor, @function
@@ -174,18 +203,19 @@ vmx_exit_floor:
 	mov	(%rsp), %rdi
 	test	%eax, %eax
 	jz	.Lfloor_resume
-	xor	%eax, %eax
 .Lfloor_out:
 	add	$16, %rsp
-	pop_host_gprs
+	pop	%r15
+	pop	%r14
+	pop	%r13
+	pop	%r12
+	pop	%rbx
+	pop	%rbp
 	ret
-.Lfloor_resume:
-	load_guest_gprs
-	vmresume
-	jmp	.Lfloor_fail
 
 	.section .nmi_fixup, "a"
 	.p2align 3
-	.quad	.Lwindow_start, .Lwindow_end, .Lbarred
+	.quad	.Lresume_window, .Lresume_window_end, .Lbarred
+	.quad	.Llaunch_window, .Llaunch_window_end, .Llaunch_barred
 
 	.section .note.GNU-stack, "", @progbits

@@ -20,6 +20,12 @@ static bool has_instruction_length(u64 info)
 	       type == INTR_TYPE_SOFT_EXC;
 }
 
+/* The CPU clears the valid bit when it has delivered the event. */
+bool vmx_event_queued(void)
+{
+	return vmcs_read(VM_ENTRY_INTR_INFO) & INTR_INFO_VALID;
+}
+
 static void queue(struct vmx_vcpu *v, u64 info, u32 error, u64 insn_len)
 {
 	vmcs_write(VM_ENTRY_INTR_INFO, info);
@@ -27,7 +33,6 @@ static void queue(struct vmx_vcpu *v, u64 info, u32 error, u64 insn_len)
 		vmcs_write(VM_ENTRY_EXCEPTION_ERROR_CODE, error);
 	if (has_instruction_length(info))
 		vmcs_write(VM_ENTRY_INSTRUCTION_LEN, insn_len);
-	v->event_queued = true;
 }
 
 /*
@@ -75,7 +80,7 @@ int vmx_inject(struct vmx_vcpu *v, const struct vm_event *e)
 
 	if (e->has_error)
 		info |= INTR_INFO_ERROR;
-	if (v->event_queued) {
+	if (vmx_event_queued()) {
 		u64 old = vmcs_read(VM_ENTRY_INTR_INFO);
 		int vector;
 
@@ -120,19 +125,19 @@ int vmx_inject_db(struct vmx_vcpu *v, u64 dr6)
 
 static u64 current_shadow(struct vmx_vcpu *v)
 {
-	vmx_end_shadow(v);
+	vmx_end_quick_shadow(v);
 	return vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
 }
 
 bool vmx_can_inject_nmi(struct vmx_vcpu *v)
 {
-	return !v->event_queued &&
+	return !vmx_event_queued() &&
 	       !(current_shadow(v) & (INTR_STATE_STI | INTR_STATE_MOV_SS | INTR_STATE_NMI));
 }
 
 bool vmx_can_inject_intr(struct vmx_vcpu *v)
 {
-	return !v->event_queued && (vmcs_read(GUEST_RFLAGS) & RFLAGS_IF) &&
+	return !vmx_event_queued() && (vmcs_read(GUEST_RFLAGS) & RFLAGS_IF) &&
 	       !(current_shadow(v) & (INTR_STATE_STI | INTR_STATE_MOV_SS));
 }
 

@@ -12,10 +12,10 @@
 static const char *blamed[MAX_BLAMED];
 static unsigned int nr_blamed;
 
-void vmcs_access_failed(const char *what, u64 field)
+void vmcs_access_failed(u64 field, bool write)
 {
-	panic("%s of %s (%#llx) failed on CPU %u", what, vmcs_field_name((u32)field),
-	      (unsigned long long)field, this_cpu()->id);
+	panic("%s of %s (%#llx) failed on CPU %u", write ? "VMWRITE" : "VMREAD",
+	      vmcs_field_name((u32)field), (unsigned long long)field, this_cpu()->id);
 }
 
 /* A field that this CPU does not have reads as 0 here: the dump must not fail half-way. */
@@ -46,13 +46,11 @@ void vmx_report_failure(struct vmx_vcpu *v, bool dump)
 
 	nr_blamed = 0;
 	if (hw == ~0u) {
-		u32 error = (u32)read_field(NULL, VM_INSTRUCTION_ERROR);
-
-		printk("# VM entry failed: %s (error %u)\n", vm_instruction_error(error), error);
+		printk("# VM entry failed: %s (error %u)\n",
+		       vm_instruction_error(v->instruction_error), v->instruction_error);
 	} else {
 		printk("# VM entry failed: %s (qualification %#llx)\n",
-		       exit_reason_name(hw & 0xffff),
-		       (unsigned long long)read_field(NULL, EXIT_QUALIFICATION));
+		       exit_reason_name(hw & 0xffff), (unsigned long long)v->qualification);
 	}
 	if (!vmcs_check(&vmx_caps, &r, AREA_ALL, report, NULL))
 		printk("# VM entry: no rule that we know of is violated\n");

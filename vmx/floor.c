@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* The floor of experiment `exits`: see vmx_floor() in vmx/vmx.h. */
+#include "vmx/exit_reasons.h"
 #include "vmx/internal.h"
-
-#define BASIC_CPUID 10
 
 u64 vmx_floor_exit(struct vmx_vcpu *v, const u32 answer[4])
 {
-	if (unlikely(vmcs_read(VM_EXIT_REASON) != BASIC_CPUID))
+	if (unlikely(vmcs_read(VM_EXIT_REASON) != EXIT_REASON_CPUID))
 		return 1;
 	v->gpr[GPR_RAX] = answer[0];
 	v->gpr[GPR_RBX] = answer[1];
@@ -20,15 +19,18 @@ u32 vmx_floor(struct vmx_vcpu *v, const u32 answer[4])
 {
 	u32 reason;
 
-	/* A launch through the ordinary path has been made: VMRESUME is legal from here on. */
-	if (!v->launched) {
+	/* The first round trip goes the ordinary way: it launches the VMCS. */
+	if (v->enter == vmx_launch_guest) {
 		reason = vmx_enter(v);
 		if (reason != VM_EXIT_CPUID)
 			return reason;
-		vmx_skip_cpuid(v);
+		vmx_skip_quickly(v);
 	}
 	vmcs_write(HOST_RIP, (u64)(uintptr_t)vmx_exit_floor);
 	vmx_floor_enter(v, answer);
 	vmcs_write(HOST_RIP, (u64)(uintptr_t)vmx_exit);
-	return vmx_decode_exit(v);
+	reason = (u32)vmcs_read(VM_EXIT_REASON);
+	return reason < NR_EXIT_REASONS && !(vmx_translate[reason] & 0x80)
+		       ? vmx_translate[reason]
+		       : vmx_decode_exit(v, reason);
 }

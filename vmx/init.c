@@ -190,8 +190,8 @@ static void prepare_control_registers(void)
 int vmx_cpu_on(void)
 {
 	struct cpu *cpu = this_cpu();
-	struct vmx_cpu *vc;
 	const char *why;
+	void *region;
 	int err;
 
 	if (cpu->vmx)
@@ -199,19 +199,13 @@ int vmx_cpu_on(void)
 	err = feature_control(&why); /* per CPU: firmware may have forgotten one */
 	if (err)
 		return err;
-	vc = kzalloc(sizeof(*vc));
-	if (!vc)
+	region = page_alloc(0, PAGE_ZERO);
+	if (!region)
 		return -ENOMEM;
-	vc->vmxon = page_alloc(0, PAGE_ZERO);
-	if (!vc->vmxon) {
-		kfree(vc);
-		return -ENOMEM;
-	}
-	*(u32 *)vc->vmxon = vmx_caps.revision;
+	*(u32 *)region = vmx_caps.revision;
 	prepare_control_registers();
-	if (!vmxon(virt_to_phys(vc->vmxon))) {
-		page_free(vc->vmxon, 0);
-		kfree(vc);
+	if (!vmxon(virt_to_phys(region))) {
+		page_free(region, 0);
 		return -EIO;
 	}
 	/* Translations left from an earlier life of this CPU, firmware's included. */
@@ -219,23 +213,21 @@ int vmx_cpu_on(void)
 		invept(INVEPT_ALL, 0);
 	if (vmx_caps.ept_vpid & VPID_CAP_INVVPID_ALL)
 		invvpid(INVVPID_ALL, 0);
-	cpu->vmx = vc;
+	cpu->vmx = region;
 	return 0;
 }
 
 void vmx_cpu_off(void)
 {
 	struct cpu *cpu = this_cpu();
-	struct vmx_cpu *vc = cpu->vmx;
 
-	if (!vc)
+	if (!cpu->vmx)
 		return;
-	if (vc->loaded)
-		vmx_unload(vc->loaded);
+	if (cpu->loaded)
+		vmx_unload(cpu->loaded);
 	vmxoff();
 	write_cr4(read_cr4() & ~CR4_VMXE);
-	page_free(vc->vmxon, 0);
-	kfree(vc);
+	page_free(cpu->vmx, 0);
 	cpu->vmx = NULL;
 }
 

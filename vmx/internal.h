@@ -19,17 +19,6 @@ struct vmx_config {
 
 extern struct vmx_config vmx_config;
 
-/* Per-CPU state of vmx/, behind cpu->vmx. */
-struct vmx_cpu {
-	void *vmxon;
-	struct vmx_vcpu *loaded;
-};
-
-static inline struct vmx_cpu *this_vmx(void)
-{
-	return this_cpu()->vmx;
-}
-
 /* vmx/lazy.c: the registers that neither the VMCS nor the exit path switches. */
 int vmx_lazy_alloc(struct vmx_vcpu *v);
 void vmx_lazy_free(struct vmx_vcpu *v);
@@ -43,21 +32,28 @@ int vmx_msr_bitmap_init(void);
 /* vmx/host_state.c */
 void vmx_load_host_state(void);
 
-/* vmx/entry.S */
-enum vmx_entry_result { ENTRY_DONE, ENTRY_BARRED, ENTRY_STALE, ENTRY_VMFAIL };
-u64 vmx_enter_guest(struct vmx_vcpu *v);
+/* vmx/entry.S, and what it continues with in vmx/enter.c */
+enum vmx_entry_result { ENTRY_BARRED, ENTRY_STALE, ENTRY_VMFAIL };
+void vmx_resume_guest(void);
+void vmx_launch_guest(void);
 extern const char vmx_exit[], vmx_exit_stepping[], vmx_exit_floor[];
+#define NR_EXIT_REASONS 70 /* basic exit reasons that we translate */
+extern const u8 vmx_translate[NR_EXIT_REASONS];
+u32 vmx_decode_exit(struct vmx_vcpu *v, u32 hardware_reason);
+u32 vmx_not_entered(struct vmx_vcpu *v, u32 result);
 u64 vmx_floor_enter(struct vmx_vcpu *v, const u32 answer[4]);
 u64 vmx_floor_exit(struct vmx_vcpu *v, const u32 answer[4]);
 
-/* vmx/enter.c */
-u32 vmx_decode_exit(struct vmx_vcpu *v);
-
 /* vmx/event.c */
 void vmx_requeue_event(struct vmx_vcpu *v);
+bool vmx_event_queued(void);
 
-/* vmx/skip.c: end an interrupt shadow that vmx_skip_cpuid() left behind; true if there was one. */
+/*
+ * vmx/skip.c: end the shadow of STI or MOV SS, true if there was one; and the same if it is one
+ * that vmx_skip_quickly() may have left behind.
+ */
 bool vmx_end_shadow(struct vmx_vcpu *v);
+void vmx_end_quick_shadow(struct vmx_vcpu *v);
 void vmx_update_careful(struct vmx_vcpu *v);
 
 /* The bits of CR0 and CR4 whose changes exit. */

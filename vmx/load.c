@@ -7,42 +7,42 @@
 
 int vmx_load(struct vmx_vcpu *v)
 {
-	struct vmx_cpu *vc = this_vmx();
+	struct cpu *cpu = this_cpu();
 
-	if (likely(vc->loaded == v))
+	if (cpu->loaded == v)
 		return 0;
-	if (v->cpu >= 0 && v->cpu != (s32)this_cpu()->id)
+	if (v->cpu >= 0 && v->cpu != (s32)cpu->id)
 		return -EBUSY;
-	if (vc->loaded)
-		vmx_lazy_save(vc->loaded);
+	if (cpu->loaded)
+		vmx_lazy_save(cpu->loaded);
 	if (!vmptrld(virt_to_phys(v->vmcs)))
 		panic("VMPTRLD of vCPU %u failed", v->vpid);
 	if (v->cpu < 0) {
 		/* Another CPU may have run it since: what this one's TLB holds is not to be
 		 * trusted. */
-		if (v->last_cpu != (s32)this_cpu()->id)
+		if (v->last_cpu != (s32)cpu->id)
 			v->flushed_gen = 0;
-		v->cpu = v->last_cpu = (s32)this_cpu()->id;
+		v->cpu = v->last_cpu = (s32)cpu->id;
 		vmx_load_host_state();
 		v->host_rsp = 0;
+		v->enter = vmx_launch_guest;
 	}
-	vc->loaded = v;
+	cpu->loaded = v;
 	vmx_lazy_restore(v);
 	return 0;
 }
 
 void vmx_unload(struct vmx_vcpu *v)
 {
-	struct vmx_cpu *vc = this_vmx();
+	struct cpu *cpu = this_cpu();
 
-	if (v->cpu != (s32)this_cpu()->id)
+	if (v->cpu != (s32)cpu->id)
 		return;
-	if (vc->loaded == v) {
+	if (cpu->loaded == v) {
 		vmx_lazy_save(v);
-		vc->loaded = NULL;
+		cpu->loaded = NULL;
 	}
 	if (!vmclear(virt_to_phys(v->vmcs)))
 		panic("VMCLEAR of vCPU %u failed", v->vpid);
-	v->launched = 0;
 	v->cpu = -1;
 }

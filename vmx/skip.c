@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Stepping over the instruction that caused an exit. */
 #include "hv/host/x86.h"
+#include "vmx/exit_reasons.h"
 #include "vmx/internal.h"
 
 #define PENDING_BS BIT(14)
@@ -40,7 +41,7 @@ void vmx_skip_instruction(struct vmx_vcpu *v)
  * (#DB exits), and a shadow left behind is ended when it matters: before an injection, or
  * when the CPU refuses the entry because of it.
  */
-void vmx_skip_cpuid(struct vmx_vcpu *v)
+void vmx_skip_quickly(struct vmx_vcpu *v)
 {
 	if (unlikely(v->careful))
 		vmx_skip_instruction(v);
@@ -48,11 +49,19 @@ void vmx_skip_cpuid(struct vmx_vcpu *v)
 		advance_rip();
 }
 
+void vmx_end_quick_shadow(struct vmx_vcpu *v)
+{
+	u64 last = vmcs_read(VM_EXIT_REASON);
+
+	if (last == EXIT_REASON_CPUID || last == EXIT_REASON_IO_INSTRUCTION)
+		vmx_end_shadow(v);
+}
+
 bool vmx_end_shadow(struct vmx_vcpu *v)
 {
 	u64 state = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
 
-	if (v->exit.reason != VM_EXIT_CPUID || !(state & (INTR_STATE_STI | INTR_STATE_MOV_SS)))
+	if (!(state & (INTR_STATE_STI | INTR_STATE_MOV_SS)))
 		return false;
 	vmcs_write(GUEST_INTERRUPTIBILITY_INFO, state & ~(INTR_STATE_STI | INTR_STATE_MOV_SS));
 	if (vmcs_read(GUEST_RFLAGS) & RFLAGS_TF)

@@ -78,7 +78,7 @@ void vmx_vcpu_reset(struct vmx_vcpu *v, int sipi_page)
 	for (unsigned int i = 0; i < NR_GPRS; i++)
 		v->gpr[i] = 0;
 	v->gpr[GPR_RDX] = CPU_ID_RESET;
-	v->event_queued = v->stepping = v->careful = false;
+	v->stepping = v->careful = false;
 	reset_segments(v, sipi_page);
 	vmx_set(v, REG_RIP, sipi_page < 0 ? 0xfff0 : 0);
 	vmx_set(v, REG_RSP, 0);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The VMX instructions. Every one is checked: VMfail on an access to the current VMCS means that
- * our own bookkeeping is wrong, so it ends in vmcs_access_failed() with the field's name.
+ * our own bookkeeping is wrong, so it ends in vmcs_access_failed() with the field's name. The check
+ * is one conditional jump to a common stub (vmx/entry.S), to which RAX tells the field.
  */
 #ifndef VMX_VMCS_H
 #define VMX_VMCS_H
@@ -10,32 +11,28 @@
 #include "vmx/controls.h"
 #include "vmx/vmcs_fields.h"
 
-_Noreturn void vmcs_access_failed(const char *what, u64 field);
+_Noreturn void vmcs_access_failed(u64 field, bool write);
 
 static __always_inline u64 vmcs_read(enum vmcs_field field)
 {
 	u64 v;
-	bool ok;
 
-	__asm__ volatile("vmread %[f], %[v]"
-			 : [v] "=r"(v), "=@cca"(ok)
-			 : [f] "r"((u64)field)
-			 : "memory");
-	if (unlikely(!ok))
-		vmcs_access_failed("VMREAD", field);
+	__asm__ volatile(
+		"vmread %[f], %[v]\n\t"
+		"jbe vmcs_read_failed"
+		: [v] "=r"(v)
+		: [f] "a"((u64)field)
+		: "memory", "cc");
 	return v;
 }
 
 static __always_inline void vmcs_write(enum vmcs_field field, u64 v)
 {
-	bool ok;
-
-	__asm__ volatile("vmwrite %[v], %[f]"
-			 : "=@cca"(ok)
-			 : [v] "r"(v), [f] "r"((u64)field)
-			 : "memory");
-	if (unlikely(!ok))
-		vmcs_access_failed("VMWRITE", field);
+	__asm__ volatile(
+		"vmwrite %[v], %[f]\n\t"
+		"jbe vmcs_write_failed" ::[v] "r"(v),
+		[f] "a"((u64)field)
+		: "memory", "cc");
 }
 
 /* These take the physical address of a VMCS or VMXON region; false on VMfail. */

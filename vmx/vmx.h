@@ -12,6 +12,7 @@
 #ifndef VMX_VMX_H
 #define VMX_VMX_H
 
+#include "hv/host/percpu.h"
 #include "hv/host/spinlock.h"
 #include "hv/host/types.h"
 #include "vmx/caps.h"
@@ -84,14 +85,13 @@ enum vm_event_type {
 };
 
 struct vm_exit {
-	u32 reason;	     /* enum vm_exit_reason */
-	u32 hardware_reason; /* the CPU's own number, for messages */
+	u32 hardware_reason; /* the CPU's own number, for messages; ~0: the entry failed outright */
 	union {
 		u8 vector;
 		struct {
 			u16 port;
-			u8 size; /* 1, 2, 4 */
-			bool in, string, rep;
+			u8 size;      /* 1, 2, 4 */
+			u8 flags;     /* enum vm_io_flags */
 			u8 addr_size; /* string: 2, 4, 8 */
 			gva_t linear; /* string: first element */
 		} io;
@@ -116,6 +116,8 @@ struct vm_exit {
 		} exception;
 	};
 };
+
+enum vm_io_flags { VM_IO_IN = 8, VM_IO_STRING = 16, VM_IO_REP = 32 };
 
 enum vm_cr_access { CR_WRITE, CR_READ, CR_CLTS, CR_LMSW };
 
@@ -178,10 +180,11 @@ struct vmx_vcpu {
 	u64 host_rsp;	 /* what HOST_RSP in the VMCS holds */
 	u64 flushed_gen; /* flush_gen at this vCPU's last INVEPT */
 	_Atomic u64 *flush_gen;
-	u8 launched;
-	bool event_queued; /* VM_ENTRY_INTR_INFO holds an event that has not been delivered */
-	bool stepping;	   /* the guest was seen to single-step: honour RFLAGS.TF when skipping */
-	bool careful;	   /* stepping, or a window is asked for: skip the exact way */
+	void (*enter)(void); /* what vmx_enter() calls: the launch or the resume of vmx/entry.S */
+	bool stepping;	     /* the guest was seen to single-step: honour RFLAGS.TF when skipping */
+	u32 instruction_error; /* of the last entry that failed outright */
+	u64 qualification;     /* of the last entry that was refused */
+	bool careful;	       /* stepping, or a window is asked for: skip the exact way */
 	struct vm_exit exit;
 
 	s32 cpu;      /* the CPU it is loaded on, -1: none */
@@ -248,6 +251,12 @@ void vmx_vcpu_reset(struct vmx_vcpu *v, int sipi_page);
  */
 int vmx_load(struct vmx_vcpu *v);
 
+/** vmx_is_loaded - whether @v is this CPU's current vCPU. */
+static inline bool vmx_is_loaded(struct vmx_vcpu *v)
+{
+	return this_cpu()->loaded == v;
+}
+
 /** vmx_unload - write @v back to memory, so that any CPU may load it. No-op when not loaded here.
  */
 void vmx_unload(struct vmx_vcpu *v);
@@ -255,13 +264,31 @@ void vmx_unload(struct vmx_vcpu *v);
 /**
  * vmx_enter - run the guest until the next VM exit
  *
- * Returns v->exit.reason (enum vm_exit_reason). An NMI that arrives in root mode at any time up to
- * the entry itself stops it: VM_EXIT_BARRED. An event whose delivery the exit interrupted is queued
- * again and delivered at the next entry.
+ * Returns an enum vm_exit_reason; what belongs to it is in v->exit. An NMI that arrives in root
+ * mode at any time up to the entry itself stops it: VM_EXIT_BARRED. An event whose delivery the
+ * exit interrupted is queued again and delivered at the next entry.
+ *
+ * It is a call that preserves no register but RSP, RBP and RDI: the guest's replace them all
+ * anyway, and the caller's loop then saves only what it needs.
  */
+#if __STDC_HOSTED__
 u32 vmx_enter(struct vmx_vcpu *v);
+#else
+static __always_inline u32 vmx_enter(struct vmx_vcpu *v)
+{
+	u32 reason;
 
-/** vmx_report_failure - print why the last entry failed: the CPU's error, the rule; @dump: the VMCS. */
+	__asm__ volatile("call *%c[enter](%%rdi)"
+			 : "=a"(reason)
+			 : "D"(v), [enter] "i"(offsetof(struct vmx_vcpu, enter))
+			 : "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13",
+			   "r14", "r15", "memory", "cc");
+	return reason;
+}
+#endif
+
+/** vmx_report_failure - print why the last entry failed: the CPU's error, the rule; @dump: the
+ * VMCS. */
 void vmx_report_failure(struct vmx_vcpu *v, bool dump);
 
 /**
@@ -271,8 +298,13 @@ void vmx_report_failure(struct vmx_vcpu *v, bool dump);
  */
 void vmx_skip_instruction(struct vmx_vcpu *v);
 
-/** vmx_skip_cpuid - the same for CPUID alone: three accesses to the VMCS, see vmx/skip.c. */
-void vmx_skip_cpuid(struct vmx_vcpu *v);
+/**
+ * vmx_skip_quickly - the same for exits that are frequent: three accesses to the VMCS instead of
+ * five
+ *
+ * What it leaves out, and when that matters, is told in vmx/skip.c.
+ */
+void vmx_skip_quickly(struct vmx_vcpu *v);
 
 /**
  * vmx_inject - queue an event for the next entry

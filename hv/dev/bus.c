@@ -70,7 +70,7 @@ static void range_write(const struct bus_range *r, u64 addr, u8 size, u64 value)
 }
 
 /* Out of line, so that the usual access saves no registers on its account. */
-static __attribute__((noinline)) u64 read_elsewhere(struct bus *bus, u64 addr, u8 size)
+static noinline u64 read_elsewhere(struct bus *bus, u64 addr, u8 size)
 {
 	unsigned int i = first_above(bus, addr);
 	u8 half = size / 2;
@@ -86,7 +86,7 @@ static __attribute__((noinline)) u64 read_elsewhere(struct bus *bus, u64 addr, u
 	return low | bus_read(bus, addr + half, half) << (8 * half);
 }
 
-static __attribute__((noinline)) void write_elsewhere(struct bus *bus, u64 addr, u8 size, u64 value)
+static noinline void write_elsewhere(struct bus *bus, u64 addr, u8 size, u64 value)
 {
 	unsigned int i = first_above(bus, addr);
 	u8 half = size / 2;

@@ -2,6 +2,7 @@
 /* The physical local APIC: registers in memory (xAPIC) or in MSRs (x2APIC). */
 #include "hv/host/apic.h"
 
+#include "hv/host/acpi.h"
 #include "hv/host/bootinfo.h"
 #include "hv/host/paging.h"
 #include "hv/host/percpu.h"
@@ -38,6 +39,7 @@ enum apic_reg {
 #define ICR_OTHERS     (3u << 18) /* all excluding self */
 
 #define APIC_BASE_ADDRESS 0x000ffffffffff000ull
+#define XAPIC_BROADCAST	  0xff
 #define ICR_POLLS	  100000
 
 static bool x2apic;
@@ -69,22 +71,37 @@ static bool enter_x2apic(void)
 	return (base & APIC_BASE_X2APIC) || !wrmsr_safe(MSR_APIC_BASE, base | APIC_BASE_X2APIC);
 }
 
+/* xAPIC commands have room for 8 bits of APIC id, one value of which means everybody. */
+static bool ids_need_x2apic(void)
+{
+	u32 i;
+
+	for (i = 0; i < acpi_info.nr_cpus; i++) {
+		if (acpi_info.apic_id[i] >= XAPIC_BROADCAST)
+			return true;
+	}
+	return false;
+}
+
 /* The boot CPU decides for all. */
 static void choose_mode(void)
 {
 	u64 base = rdmsr(MSR_APIC_BASE);
 	bool offered = cpuid(1, 0).ecx & CPUID1_ECX_X2APIC;
+	bool asked = boot_option(&boot_info, "x2apic");
 
 	if (!(cpuid(1, 0).edx & CPUID1_EDX_APIC) || !(base & APIC_BASE_ENABLE))
 		panic("the local APIC is switched off");
 	mask_pics();
-	if ((base & APIC_BASE_X2APIC) || (offered && boot_option(&boot_info, "x2apic")))
+	if ((base & APIC_BASE_X2APIC) || (offered && (asked || ids_need_x2apic())))
 		x2apic = enter_x2apic();
-	if (boot_option(&boot_info, "x2apic") && !x2apic)
+	if (x2apic) {
+		printk("apic: x2APIC mode\n");
+		return;
+	}
+	if (asked)
 		printk("apic: x2apic was asked for, but the CPU %s it\n",
 		       offered ? "refuses to enter" : "does not offer");
-	if (x2apic)
-		return;
 	xapic = map_mmio(base & APIC_BASE_ADDRESS, PAGE_SIZE);
 	if (!xapic)
 		panic("no memory to map the local APIC");
@@ -111,11 +128,6 @@ u32 apic_id(void)
 	u32 v = apic_read(REG_ID);
 
 	return x2apic ? v : v >> 24;
-}
-
-bool apic_is_x2apic(void)
-{
-	return x2apic;
 }
 
 void apic_eoi(void)

@@ -21,7 +21,6 @@ enum host_vector {
 void apic_init_cpu(void);
 
 u32 apic_id(void);
-bool apic_is_x2apic(void);
 void apic_eoi(void);
 
 /* IPIs, by CPU number of ours (0..nr_cpus-1). Any context, NMI included. */

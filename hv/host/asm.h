@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Macros for assembly files: functions, and entries of the two tables described in irq.h. */
+/* Macros for assembly files: functions, and entries of .ex_table (irq.h). */
 #ifndef HV_HOST_ASM_H
 #define HV_HOST_ASM_H
+
+/* This is no C. */
+/* clang-format off */
 
 #define FUNC(name)             \
 	.text;                 \
@@ -19,11 +22,6 @@
 	.quad from, to;               \
 	.popsection
 
-/* An NMI in root mode with @start <= RIP < @end continues at @target. */
-#define NMI_FIXUP(start, end, target)  \
-	.pushsection .nmi_fixup, "a";  \
-	.balign 8;                     \
-	.quad start, end, target;      \
-	.popsection
+/* clang-format on */
 
 #endif

@@ -145,8 +145,11 @@ void host_init(void)
 	gdt_init_boot();
 	exception_init();
 	console_init();
+	if (boot_info.error == -E2BIG)
+		machine_exit(RUN_USAGE,
+			     "too long a command line or module name, or too many modules");
 	if (boot_info.error)
-		machine_exit(RUN_USAGE, "the boot loader's information is not usable: %s",
+		machine_exit(RUN_USAGE, "the boot loader's information is broken: %s",
 			     errno_name(boot_info.error));
 	acpi_init();
 	memory_init();

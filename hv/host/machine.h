@@ -33,6 +33,7 @@ enum run_status {
 	RUN_NO_VMX = 121,	/* the machine lacks VMX or EPT, or firmware locked it off */
 	RUN_PANIC = 122,	/* the hypervisor itself failed */
 	RUN_ENTRY_FAILED = 123, /* a VM entry failed its checks */
+	RUN_HANG = 124,		/* a guest exceeded its time limit */
 };
 
 /**

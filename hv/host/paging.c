@@ -17,6 +17,7 @@
 
 #define PTE_PRESENT  BIT(0)
 #define PTE_WRITE    BIT(1)
+#define PTE_DATA     (PTE_PRESENT | PTE_WRITE)
 #define PTE_UNCACHED (BIT(3) | BIT(4))
 #define PTE_LARGE    BIT(7)
 #define PTE_NX	     BIT(63)
@@ -73,7 +74,7 @@ static u64 *walk(u64 va, unsigned int level, bool alloc)
 
 			if (!page)
 				return NULL;
-			*e = virt_to_phys(page) | PTE_PRESENT | PTE_WRITE;
+			*e = virt_to_phys(page) | PTE_DATA;
 		}
 		table = phys_to_virt(*e & PTE_ADDRESS);
 	}
@@ -132,7 +133,7 @@ static int map_image(const char *start, const char *end, u64 bits)
 static int map_direct(hpa_t base, hpa_t end, unsigned int max)
 {
 	hpa_t ro_base = image_pa(__text_start), ro_end = image_pa(__rodata_end);
-	u64 bits = PTE_PRESENT | PTE_WRITE | nx;
+	u64 bits = PTE_DATA | nx;
 	int err;
 
 	if (ro_base < end && base < ro_end) {
@@ -190,42 +191,6 @@ hpa_t paging_root(void)
 	return virt_to_phys(root);
 }
 
-static u64 pte_bits(unsigned int flags)
-{
-	return PTE_PRESENT | (flags & MAP_WRITE ? PTE_WRITE : 0) | (flags & MAP_EXEC ? 0 : nx) |
-	       (flags & MAP_UNCACHED ? PTE_UNCACHED : 0);
-}
-
-int map_page(void *va, hpa_t pa, unsigned int flags)
-{
-	int err;
-
-	if (!IS_ALIGNED((u64)(uintptr_t)va | pa, PAGE_SIZE))
-		return -EINVAL;
-	spin_lock(&lock);
-	err = map_range((u64)(uintptr_t)va, pa, PAGE_SIZE, pte_bits(flags), LEVEL_4K);
-	spin_unlock(&lock);
-	return err;
-}
-
-int unmap_page(void *va)
-{
-	int err = -ENOENT;
-	u64 *e;
-
-	if (!IS_ALIGNED((u64)(uintptr_t)va, PAGE_SIZE))
-		return -EINVAL;
-	spin_lock(&lock);
-	e = walk((u64)(uintptr_t)va, LEVEL_4K, false);
-	if (e && *e) {
-		*e = 0;
-		invlpg(va);
-		err = 0;
-	}
-	spin_unlock(&lock);
-	return err;
-}
-
 /* Address space for @len bytes and the guard page behind. The lock is held. */
 static u64 vmap_alloc(u64 len)
 {
@@ -244,7 +209,7 @@ void *map_mmio(hpa_t pa, u64 len)
 
 	spin_lock(&lock);
 	va = vmap_alloc(size);
-	if (va && map_range(va, base, size, pte_bits(MAP_WRITE | MAP_UNCACHED), LEVEL_4K))
+	if (va && map_range(va, base, size, PTE_DATA | PTE_UNCACHED | nx, LEVEL_4K))
 		va = 0;
 	spin_unlock(&lock);
 	return va ? (void *)(uintptr_t)(va + (pa - base)) : NULL;
@@ -288,8 +253,8 @@ void *stack_alloc(size_t size)
 	for (at = 0; va && at < size; at += PAGE_SIZE) {
 		void *page = page_alloc(0, 0);
 
-		if (!page || map_range(va + at, virt_to_phys(page), PAGE_SIZE, pte_bits(MAP_WRITE),
-				       LEVEL_4K)) {
+		if (!page ||
+		    map_range(va + at, virt_to_phys(page), PAGE_SIZE, PTE_DATA | nx, LEVEL_4K)) {
 			page_free(page, 0);
 			unmap_new_stack(va, at);
 			va = 0;

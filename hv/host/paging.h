@@ -11,12 +11,6 @@
 #include "hv/host/layout.h"
 #include "hv/host/types.h"
 
-enum map_flags {
-	MAP_WRITE = 1,
-	MAP_EXEC = 2,
-	MAP_UNCACHED = 4,
-};
-
 /**
  * paging_init - build the final tables and switch this CPU to them
  * @ram, @nr: ranges of RAM to put into the direct map, sorted and without overlap
@@ -29,18 +23,6 @@ int paging_init(const struct boot_range *ram, unsigned int nr);
 
 /** paging_root - physical address of the top-level table (goes into HOST_CR3). */
 hpa_t paging_root(void);
-
-/**
- * map_page, unmap_page - one 4 KiB page of the hypervisor's address space
- * @va: page-aligned virtual address outside the direct map
- * @pa: page-aligned physical address
- * @flags: enum map_flags
- *
- * Return 0, -EINVAL (misaligned), -EEXIST / -ENOENT, -ENOMEM. unmap_page() flushes this CPU only:
- * a virtual address given back must not be mapped again. Take the paging lock.
- */
-int map_page(void *va, hpa_t pa, unsigned int flags);
-int unmap_page(void *va);
 
 /**
  * map_mmio - map device registers uncached

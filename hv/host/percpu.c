@@ -21,15 +21,10 @@ static void cpu_init(struct cpu *c, u32 id, u32 apic_id)
 	list_init(&c->timers);
 }
 
-void percpu_load(struct cpu *c)
-{
-	wrmsr(MSR_GS_BASE, (u64)(uintptr_t)c);
-}
-
 void percpu_init_boot(void)
 {
 	cpu_init(&boot_cpu, 0, 0);
-	percpu_load(&boot_cpu);
+	wrmsr(MSR_GS_BASE, (u64)(uintptr_t)&boot_cpu);
 	cpus[0] = &boot_cpu;
 	nr_cpus = 1;
 }

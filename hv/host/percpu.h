@@ -33,12 +33,14 @@ struct cpu {
 	struct spinlock rq_lock; /* protects runqueue; leaf lock */
 	struct list runqueue;
 	_Atomic u32 nr_runnable; /* length of runqueue, readable without the lock */
+	_Atomic u32 need_resched; /* a thread became runnable: the running one is to yield */
 	_Atomic bool is_idle;
 
 	struct list timers; /* armed timers of this CPU, earliest first; this CPU only */
 	struct trace_ring *trace;
 	struct x86_tables *tables;
-	void *vmx;	    /* vmx/: the VMXON region and the loaded vCPU */
+	void *vmx;		 /* vmx/: the VMXON region */
+	void *loaded;	    /* vmx/: the vCPU whose state is in this CPU, or NULL */
 	_Atomic u64 nr_nmi; /* NMIs taken in root mode */
 	_Atomic bool online;
 };
@@ -48,9 +50,6 @@ extern u32 nr_cpus; /* CPUs online */
 
 /** percpu_init_boot - give the boot CPU its data: before anything that asks for this_cpu(). */
 void percpu_init_boot(void);
-
-/** percpu_load - point this CPU's GS base at @c. */
-void percpu_load(struct cpu *c);
 
 /**
  * percpu_alloc - data, GDT, TSS and IST stacks of another CPU

@@ -61,6 +61,7 @@ static void rq_add(struct cpu *c, struct thread *t)
 	t->state = THREAD_RUNNABLE;
 	list_add_tail(&c->runqueue, &t->node);
 	atomic_fetch_add_explicit(&c->nr_runnable, 1, memory_order_relaxed);
+	atomic_store_explicit(&c->need_resched, 1, memory_order_relaxed);
 }
 
 /* The next to run; the idle thread when nobody else wants to. */

@@ -44,8 +44,13 @@ typedef u64 hfn_t; /* host frame number: hpa >> PAGE_SHIFT */
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
+/* The compiler must not assume anything about @v's value here, such as what it has computed from
+ * it. */
+#define OPTIMIZER_HIDE_VAR(v) __asm__ volatile("" : "+r"(v))
+
 #define __printf(f, a) __attribute__((format(printf, f, a)))
 #define __packed       __attribute__((packed))
+#define noinline       __attribute__((noinline))
 #define __used	       __attribute__((used))
 #define __section(s)   __attribute__((section(s)))
 #define __aligned(n)   __attribute__((aligned(n)))

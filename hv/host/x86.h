@@ -62,32 +62,32 @@
 #define CPUID80000001_NX     BIT(20) /* EDX */
 #define CPUID80000001_GBPAGE BIT(26) /* EDX */
 
-#define MSR_TSC			 0x010
-#define MSR_APIC_BASE		 0x01b
-#define MSR_FEATURE_CONTROL	 0x03a
-#define MSR_TSC_ADJUST		 0x03b
-#define MSR_SPEC_CTRL		 0x048
-#define MSR_PRED_CMD		 0x049
-#define MSR_BIOS_SIGN_ID	 0x08b
-#define MSR_MTRR_CAP		 0x0fe
-#define MSR_SYSENTER_CS		 0x174
-#define MSR_SYSENTER_ESP	 0x175
-#define MSR_SYSENTER_EIP	 0x176
-#define MSR_MISC_ENABLE		 0x1a0
-#define MSR_DEBUGCTL		 0x1d9
-#define MSR_PAT			 0x277
-#define MSR_PERF_GLOBAL_CTRL	 0x38f
-#define MSR_TSC_DEADLINE	 0x6e0
-#define MSR_XSS			 0xda0
-#define MSR_EFER		 0xc0000080
-#define MSR_STAR		 0xc0000081
-#define MSR_LSTAR		 0xc0000082
-#define MSR_CSTAR		 0xc0000083
-#define MSR_SFMASK		 0xc0000084
-#define MSR_FS_BASE		 0xc0000100
-#define MSR_GS_BASE		 0xc0000101
-#define MSR_KERNEL_GS_BASE	 0xc0000102
-#define MSR_TSC_AUX		 0xc0000103
+#define MSR_TSC		     0x010
+#define MSR_APIC_BASE	     0x01b
+#define MSR_FEATURE_CONTROL  0x03a
+#define MSR_TSC_ADJUST	     0x03b
+#define MSR_SPEC_CTRL	     0x048
+#define MSR_PRED_CMD	     0x049
+#define MSR_BIOS_SIGN_ID     0x08b
+#define MSR_MTRR_CAP	     0x0fe
+#define MSR_SYSENTER_CS	     0x174
+#define MSR_SYSENTER_ESP     0x175
+#define MSR_SYSENTER_EIP     0x176
+#define MSR_MISC_ENABLE	     0x1a0
+#define MSR_DEBUGCTL	     0x1d9
+#define MSR_PAT		     0x277
+#define MSR_PERF_GLOBAL_CTRL 0x38f
+#define MSR_TSC_DEADLINE     0x6e0
+#define MSR_XSS		     0xda0
+#define MSR_EFER	     0xc0000080
+#define MSR_STAR	     0xc0000081
+#define MSR_LSTAR	     0xc0000082
+#define MSR_CSTAR	     0xc0000083
+#define MSR_SFMASK	     0xc0000084
+#define MSR_FS_BASE	     0xc0000100
+#define MSR_GS_BASE	     0xc0000101
+#define MSR_KERNEL_GS_BASE   0xc0000102
+#define MSR_TSC_AUX	     0xc0000103
 
 enum exception_vector {
 	EXC_DE = 0,
@@ -154,16 +154,16 @@ static inline u64 rdtsc(void)
 	return (u64)hi << 32 | lo;
 }
 
-#define DEFINE_CR(n)                                                                   \
-	static inline u64 read_cr##n(void)                                             \
-	{                                                                              \
-		u64 v;                                                                 \
-		__asm__ volatile("mov %%cr" #n ", %0" : "=r"(v)::"memory");            \
-		return v;                                                              \
-	}                                                                              \
-	static inline void write_cr##n(u64 v)                                          \
-	{                                                                              \
-		__asm__ volatile("mov %0, %%cr" #n ::"r"(v) : "memory");               \
+#define DEFINE_CR(n)                                                                               \
+	static inline u64 read_cr##n(void)                                                         \
+	{                                                                                          \
+		u64 v;                                                                             \
+		__asm__ volatile("mov %%cr" #n ", %0" : "=r"(v)::"memory");                        \
+		return v;                                                                          \
+	}                                                                                          \
+	static inline void write_cr##n(u64 v)                                                      \
+	{                                                                                          \
+		__asm__ volatile("mov %0, %%cr" #n ::"r"(v) : "memory");                           \
 	}
 DEFINE_CR(0)
 DEFINE_CR(2)
@@ -171,16 +171,16 @@ DEFINE_CR(3)
 DEFINE_CR(4)
 #undef DEFINE_CR
 
-#define DEFINE_DR(n)                                                                   \
-	static inline u64 read_dr##n(void)                                             \
-	{                                                                              \
-		u64 v;                                                                 \
-		__asm__ volatile("mov %%dr" #n ", %0" : "=r"(v)::"memory");            \
-		return v;                                                              \
-	}                                                                              \
-	static inline void write_dr##n(u64 v)                                          \
-	{                                                                              \
-		__asm__ volatile("mov %0, %%dr" #n ::"r"(v) : "memory");               \
+#define DEFINE_DR(n)                                                                               \
+	static inline u64 read_dr##n(void)                                                         \
+	{                                                                                          \
+		u64 v;                                                                             \
+		__asm__ volatile("mov %%dr" #n ", %0" : "=r"(v)::"memory");                        \
+		return v;                                                                          \
+	}                                                                                          \
+	static inline void write_dr##n(u64 v)                                                      \
+	{                                                                                          \
+		__asm__ volatile("mov %0, %%dr" #n ::"r"(v) : "memory");                           \
 	}
 DEFINE_DR(0)
 DEFINE_DR(1)

@@ -10,13 +10,13 @@
 #define MAX_EXTENDED 0x80000008u
 
 /* Leaf 1 ECX and EDX */
-#define ECX_PCID    BIT(17)
-#define ECX_X2APIC  BIT(21)
-#define ECX_XSAVE   BIT(26)
-#define ECX_OSXSAVE BIT(27)
-#define ECX_GUEST   BIT(31)
-#define EDX_APIC    BIT(9)
-#define EDX_HTT	    BIT(28)
+#define ECX_PCID      BIT(17)
+#define ECX_X2APIC    BIT(21)
+#define ECX_XSAVE     BIT(26)
+#define ECX_OSXSAVE   BIT(27)
+#define ECX_GUEST     BIT(31)
+#define EDX_APIC      BIT(9)
+#define EDX_HTT	      BIT(28)
 /* Leaf 7 */
 #define EBX7_FSGSBASE BIT(0)
 #define EBX7_SMEP     BIT(7)
@@ -27,11 +27,12 @@
 #define ECX7_OSPKE    BIT(4)
 #define ECX7_RDPID    BIT(22)
 /* Leaf 0x80000001 */
-#define EDXE_RDTSCP BIT(27)
+#define EDXE_RDTSCP   BIT(27)
 
 /*
- * What a guest may have if the CPU has it. Left out on purpose: what needs a device or state that is
- * not virtualised (MCE, MTRR, PMU, MONITOR, XSAVES, LA57, CET, SGX, TSX) or that VMX itself owns.
+ * What a guest may have if the CPU has it. Left out on purpose: what needs a device or state that
+ * is not virtualised (MCE, MTRR, PMU, MONITOR, XSAVES, LA57, CET, SGX, TSX) or that VMX itself
+ * owns.
  */
 static const struct {
 	u32 leaf, subleaf;
@@ -139,8 +140,8 @@ static void fill_identity(struct vcpu *vcpu)
 	c->basic[1].ecx |= (u32)(ECX_X2APIC | ECX_GUEST);
 	c->basic[1].edx |= (u32)(EDX_APIC | EDX_HTT);
 	/* "StillpointHV"; the second leaf gives the TSC frequency in kHz */
-	c->hypervisor[0] = (struct cpuid_entry){ CPUID_HYPERVISOR + 1, 0x6c697453, 0x696f706c,
-						 0x5648746e };
+	c->hypervisor[0] =
+		(struct cpuid_entry){ CPUID_HYPERVISOR + 1, 0x6c697453, 0x696f706c, 0x5648746e };
 	c->hypervisor[1] = (struct cpuid_entry){ (u32)(tsc_hz / 1000), 0, 0, 0 };
 }
 
@@ -192,6 +193,8 @@ void vcpu_cpuid_init(struct vcpu *vcpu)
 		fill_xstate(c);
 	if (c->basic[0].eax >= 7)
 		add_subleaf(c, 7, 0, c->basic[7]);
+	for (u32 leaf = c->basic[0].eax + 1; leaf < CPUID_ROW; leaf++)
+		c->has_subleaves |= 1u << leaf;
 	vcpu->cr4_may = cr4_allowed(c);
 	vcpu_cpuid_update(vcpu, 0);
 }
@@ -227,7 +230,8 @@ void vcpu_cpuid_update(struct vcpu *vcpu, u64 cr4)
 		e->ebx = cr4 & CR4_OSXSAVE ? host(0xd, 1).ebx : 576;
 }
 
-/* Leaves that depend on ECX; an unknown subleaf is all zeroes, but leaf 0xB keeps its ECX and id. */
+/* Leaves that depend on ECX; an unknown subleaf is all zeroes, but leaf 0xB keeps its ECX and id.
+ */
 static const struct cpuid_entry *subleaf(const struct vcpu_cpuid *c, u32 leaf, u32 sub)
 {
 	static const struct cpuid_entry nothing;
@@ -236,13 +240,10 @@ static const struct cpuid_entry *subleaf(const struct vcpu_cpuid *c, u32 leaf, u
 	return e ? e : &nothing;
 }
 
-const struct cpuid_entry *vcpu_cpuid_find(const struct vcpu_cpuid *c, u32 leaf, u32 sub)
+const struct cpuid_entry *vcpu_cpuid_other(const struct vcpu_cpuid *c, u32 leaf, u32 sub)
 {
-	if (likely(leaf <= MAX_BASIC)) {
-		if (unlikely(c->has_subleaves >> leaf & 1))
-			return subleaf(c, leaf, sub);
-		return &c->basic[leaf];
-	}
+	if (leaf <= c->basic[0].eax)
+		return subleaf(c, leaf, sub);
 	if (leaf - CPUID_EXTENDED <= MAX_EXTENDED - CPUID_EXTENDED)
 		return &c->extended[leaf - CPUID_EXTENDED];
 	if (leaf - CPUID_HYPERVISOR < 2)

@@ -30,7 +30,7 @@ struct vcpu_cpuid {
 	struct cpuid_entry basic[CPUID_ROW];
 	struct cpuid_entry extended[CPUID_ROW];
 	struct cpuid_entry hypervisor[2];
-	u32 has_subleaves; /* a bit per basic leaf */
+	u32 has_subleaves; /* a bit per basic leaf; also for those beyond the last */
 	u32 nr_subleaves;
 	struct cpuid_subleaf subleaf[CPUID_MAX_SUBLEAF];
 };
@@ -41,7 +41,16 @@ void vcpu_cpuid_init(struct vcpu *vcpu);
 /** vcpu_cpuid_update - after a change of CR4 (OSXSAVE, OSPKE) or XCR0 (area sizes). */
 void vcpu_cpuid_update(struct vcpu *vcpu, u64 cr4);
 
+/** vcpu_cpuid_other - vcpu_cpuid_find() for what its first lines do not answer. */
+const struct cpuid_entry *vcpu_cpuid_other(const struct vcpu_cpuid *c, u32 leaf, u32 subleaf);
+
 /** vcpu_cpuid_find - the answer to a leaf and subleaf, as the processor would choose it. */
-const struct cpuid_entry *vcpu_cpuid_find(const struct vcpu_cpuid *c, u32 leaf, u32 subleaf);
+static inline const struct cpuid_entry *vcpu_cpuid_find(const struct vcpu_cpuid *c, u32 leaf,
+							u32 subleaf)
+{
+	if (likely(leaf < CPUID_ROW && !(c->has_subleaves >> leaf & 1)))
+		return &c->basic[leaf];
+	return vcpu_cpuid_other(c, leaf, subleaf);
+}
 
 #endif

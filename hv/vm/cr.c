@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Control registers and XCR0: the accesses that exit. Most writes of CR0 and CR4 do not; those that
- * change a bit we own arrive here, and then everything the processor would have checked and done for
- * the whole register is ours. Source: Intel SDM, "Control Registers" and MOV to CR in the
+ * change a bit we own arrive here, and then everything the processor would have checked and done
+ * for the whole register is ours. Source: Intel SDM, "Control Registers" and MOV to CR in the
  * instruction reference.
  */
 #include "hv/host/errno.h"
 #include "hv/host/x86.h"
 #include "hv/vm/internal.h"
 
-#define CR0_DEFINED                                                                    \
-	(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW |    \
-	 CR0_CD | CR0_PG)
-#define CR8_DEFINED 0xfull
+#define CR0_DEFINED                                                                                \
+	(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | \
+	 CR0_PG)
+#define CR8_DEFINED	   0xfull
 #define PDPTE_RESERVED_LOW 0x1e6ull /* bits 8:5 and 2:1 of a present PAE PDPTE */
 
 #define XCR0_X87    BIT(0)

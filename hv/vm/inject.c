@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Events for the guest: exceptions we raise, exceptions we intercept, interrupts, NMI, INIT, SIPI. */
+/* Events for the guest: exceptions we raise, exceptions we intercept, interrupts, NMI, INIT, SIPI.
+ */
 #include "hv/host/errno.h"
 #include "hv/host/x86.h"
 #include "hv/vm/internal.h"

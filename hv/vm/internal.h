@@ -30,7 +30,8 @@ int vcpu_exit_error(struct vcpu *vcpu, const char *what);
 /* vcpu.c */
 void vcpu_reset(struct vcpu *vcpu, int sipi_page);
 
-/* walk.c: guest-linear to guest-physical by the guest's own tables. 0, -EFAULT with *error = #PF code. */
+/* walk.c: guest-linear to guest-physical by the guest's own tables. 0, -EFAULT with *error = #PF
+ * code. */
 int vcpu_translate(struct vcpu *vcpu, gva_t va, bool write, gpa_t *gpa, u32 *error);
 
 #endif

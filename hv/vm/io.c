@@ -11,10 +11,7 @@
 
 #define RFLAGS_DF BIT(10)
 
-static u64 size_mask(unsigned int bytes)
-{
-	return bytes == 8 ? ~0ull : BIT(bytes * 8) - 1;
-}
+static const u64 size_mask[] = { [1] = 0xff, [2] = 0xffff, [4] = ~0u, [8] = ~0ull };
 
 /* Registers are written as the address size says: 16 bits keep the rest, 32 bits clear it. */
 static void set_sized(struct vmx_vcpu *v, enum gpr r, unsigned int bytes, u64 value)
@@ -23,7 +20,7 @@ static void set_sized(struct vmx_vcpu *v, enum gpr r, unsigned int bytes, u64 va
 
 	if (bytes == 2)
 		value = (old & ~0xffffull) | (value & 0xffff);
-	vmx_set_gpr(v, r, value & (bytes == 4 ? size_mask(4) : ~0ull));
+	vmx_set_gpr(v, r, value & (bytes == 4 ? size_mask[4] : ~0ull));
 }
 
 static int to_vmm(struct vcpu *vcpu, u32 data)
@@ -33,7 +30,7 @@ static int to_vmm(struct vcpu *vcpu, u32 data)
 	vcpu->run.reason = RUN_EXIT_IO;
 	vcpu->run.io.port = e->io.port;
 	vcpu->run.io.size = e->io.size;
-	vcpu->run.io.in = e->io.in;
+	vcpu->run.io.in = e->io.flags & VM_IO_IN;
 	vcpu->run.io.data = data;
 	vcpu->io_pending = true;
 	return 0;
@@ -46,8 +43,8 @@ static int memory_fault(struct vcpu *vcpu, gva_t va, u32 error)
 }
 
 /* Copy one element between @buf and guest-linear memory; it may cross a page. */
-static int copy_linear(struct vcpu *vcpu, gva_t va, void *buf, unsigned int n, bool write, u32 *error,
-		       gva_t *bad)
+static int copy_linear(struct vcpu *vcpu, gva_t va, void *buf, unsigned int n, bool write,
+		       u32 *error, gva_t *bad)
 {
 	gpa_t gpa[4];
 
@@ -58,8 +55,8 @@ static int copy_linear(struct vcpu *vcpu, gva_t va, void *buf, unsigned int n, b
 	}
 	for (unsigned int i = 0; i < n; i++) {
 		u8 *byte = (u8 *)buf + i;
-		int err = write ? vm_write(vcpu->vm, gpa[i], byte, 1) :
-				  vm_read(vcpu->vm, gpa[i], byte, 1);
+		int err = write ? vm_write(vcpu->vm, gpa[i], byte, 1)
+				: vm_read(vcpu->vm, gpa[i], byte, 1);
 
 		if (err)
 			return -EIO;
@@ -67,11 +64,11 @@ static int copy_linear(struct vcpu *vcpu, gva_t va, void *buf, unsigned int n, b
 	return 0;
 }
 
-static int start_string(struct vcpu *vcpu)
+static noinline int start_string(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *v = &vcpu->vmx;
 	const struct vm_exit *e = &v->exit;
-	u64 count = e->io.rep ? v->gpr[GPR_RCX] & size_mask(e->io.addr_size) : 1;
+	u64 count = e->io.flags & VM_IO_REP ? v->gpr[GPR_RCX] & size_mask[e->io.addr_size] : 1;
 	u32 data = 0, error;
 	gva_t bad;
 	int err;
@@ -82,7 +79,7 @@ static int start_string(struct vcpu *vcpu)
 	}
 	vcpu->string.linear = e->io.linear;
 	vcpu->string.left = count;
-	if (!e->io.in) {
+	if (!(e->io.flags & VM_IO_IN)) {
 		err = copy_linear(vcpu, e->io.linear, &data, e->io.size, false, &error, &bad);
 		if (err == -EFAULT)
 			return memory_fault(vcpu, bad, error);
@@ -97,25 +94,25 @@ static void advance_string(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *v = &vcpu->vmx;
 	const struct vm_exit *e = &v->exit;
-	enum gpr pointer = e->io.in ? GPR_RDI : GPR_RSI;
+	enum gpr pointer = e->io.flags & VM_IO_IN ? GPR_RDI : GPR_RSI;
 	u64 step = vmx_get(v, REG_RFLAGS) & RFLAGS_DF ? -(u64)e->io.size : e->io.size;
 
 	set_sized(v, pointer, e->io.addr_size, vmx_get_gpr(v, pointer) + step);
-	if (e->io.rep)
+	if (e->io.flags & VM_IO_REP)
 		set_sized(v, GPR_RCX, e->io.addr_size, v->gpr[GPR_RCX] - 1);
 	if (vcpu->string.left == 1)
 		vmx_skip_instruction(v);
 	vcpu->string.left = 0;
 }
 
-static int complete_string(struct vcpu *vcpu)
+static noinline int complete_string(struct vcpu *vcpu)
 {
 	const struct vm_exit *e = &vcpu->vmx.exit;
 	u32 error;
 	gva_t bad;
 	int err;
 
-	if (e->io.in) {
+	if (e->io.flags & VM_IO_IN) {
 		err = copy_linear(vcpu, vcpu->string.linear, &vcpu->run.io.data, e->io.size, true,
 				  &error, &bad);
 		if (err == -EFAULT)
@@ -131,24 +128,29 @@ int vcpu_handle_io(struct vcpu *vcpu)
 {
 	const struct vm_exit *e = &vcpu->vmx.exit;
 
-	if (unlikely(e->io.string))
+	if (unlikely(e->io.flags & VM_IO_STRING))
 		return start_string(vcpu);
-	return to_vmm(vcpu, (u32)(vcpu->vmx.gpr[GPR_RAX] & size_mask(e->io.size)));
+	return to_vmm(vcpu, (u32)(vcpu->vmx.gpr[GPR_RAX] & size_mask[e->io.size]));
+}
+
+/* AL and AX keep the rest of RAX, EAX clears its upper half. */
+static void set_accumulator(struct vmx_vcpu *v, unsigned int bytes, u32 data)
+{
+	if (bytes == 4)
+		v->gpr[GPR_RAX] = data;
+	else
+		v->gpr[GPR_RAX] = (v->gpr[GPR_RAX] & ~size_mask[bytes]) | (data & size_mask[bytes]);
 }
 
 int vcpu_complete_io(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *v = &vcpu->vmx;
-	const struct vm_exit *e = &v->exit;
 
 	vcpu->io_pending = false;
-	if (unlikely(e->io.string))
+	if (unlikely(v->exit.io.flags & VM_IO_STRING))
 		return complete_string(vcpu);
-	if (e->io.in)
-		set_sized(v, GPR_RAX, 8,
-			  e->io.size == 4 ? vcpu->run.io.data :
-					    (v->gpr[GPR_RAX] & ~size_mask(e->io.size)) |
-						    (vcpu->run.io.data & size_mask(e->io.size)));
-	vmx_skip_instruction(v);
+	if (vcpu->run.io.in)
+		set_accumulator(v, vcpu->run.io.size, vcpu->run.io.data);
+	vmx_skip_quickly(v);
 	return RESUME_GUEST;
 }

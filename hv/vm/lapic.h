@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The part of a local APIC that starting and waking CPUs needs, in x2APIC mode: IPIs of all delivery
- * modes but SMI, IRR, ISR, EOI and TPR. The timer, the LVT and the memory-mapped mode are listed
- * in docs/limits.md.
+ * The part of a local APIC that starting and waking CPUs needs, in x2APIC mode: IPIs of all
+ * delivery modes but SMI, IRR, ISR, EOI and TPR. The timer, the LVT and the memory-mapped mode are
+ * listed in docs/limits.md.
  */
 #ifndef HV_VM_LAPIC_H
 #define HV_VM_LAPIC_H
@@ -14,12 +14,12 @@ struct vcpu;
 enum lapic_pending { LAPIC_NMI = 1, LAPIC_INIT = 2, LAPIC_SIPI = 4 };
 
 struct lapic {
-	u64 base;	      /* IA32_APIC_BASE; own thread */
-	u8 tpr;		      /* own thread */
+	u64 base; /* IA32_APIC_BASE; own thread */
+	u8 tpr;	  /* own thread */
 	u32 svr;
-	u64 isr[4];	      /* own thread */
-	_Atomic u64 irr[4];   /* any thread */
-	_Atomic u32 pending;  /* enum lapic_pending; any thread */
+	u64 isr[4];	     /* own thread */
+	_Atomic u64 irr[4];  /* any thread */
+	_Atomic u32 pending; /* enum lapic_pending; any thread */
 	_Atomic u32 sipi_page;
 };
 

@@ -121,8 +121,8 @@ static int wait_flushed(struct vm *vm, u64 gen)
 		while (atomic_load(&v->mode) != OUTSIDE_GUEST_MODE &&
 		       __atomic_load_n(&v->vmx.flushed_gen, __ATOMIC_ACQUIRE) < gen) {
 			if (ticks_now() > deadline) {
-				printk("# vCPU %u on CPU %u does not leave the guest (mode %u)\n", i,
-				       atomic_load(&v->cpu), atomic_load(&v->mode));
+				printk("# vCPU %u on CPU %u does not leave the guest (mode %u)\n",
+				       i, atomic_load(&v->cpu), atomic_load(&v->mode));
 				return -ETIMEDOUT;
 			}
 			spin_ticks(16);

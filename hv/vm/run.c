@@ -21,29 +21,11 @@ int vcpu_exit_error(struct vcpu *vcpu, const char *what)
 	return 0;
 }
 
-static bool must_not_enter(struct vcpu *vcpu, struct cpu *cpu)
+static __always_inline bool must_not_enter(struct vcpu *vcpu, struct cpu *cpu)
 {
 	return atomic_load_explicit(&vcpu->requests, memory_order_relaxed) |
 	       atomic_load_explicit(&vcpu->vm->hold, memory_order_relaxed) |
-	       atomic_load_explicit(&cpu->nr_runnable, memory_order_relaxed);
-}
-
-/*
- * One entry, by the protocol in vcpu.h. The race it closes: a requester that reads mode == OUTSIDE
- * sends no NMI, so its request must be seen here; one that reads IN_GUEST sends an NMI, which either
- * exits the guest or finds entry_barred clear and sets it (vmx/entry.S). The exchange is the full
- * fence between our store of mode and our reads of the requests.
- */
-static __always_inline u32 enter(struct vcpu *vcpu, struct cpu *cpu)
-{
-	u32 reason = VM_EXIT_BARRED;
-
-	atomic_store_explicit(&cpu->entry_barred, 0, memory_order_relaxed);
-	atomic_exchange_explicit(&vcpu->mode, IN_GUEST_MODE, memory_order_seq_cst);
-	if (likely(!must_not_enter(vcpu, cpu)))
-		reason = vmx_enter(&vcpu->vmx);
-	atomic_store_explicit(&vcpu->mode, OUTSIDE_GUEST_MODE, memory_order_release);
-	return reason;
+	       atomic_load_explicit(&cpu->need_resched, memory_order_relaxed);
 }
 
 /* Every event sets a request, so requests say whether anything happened since the last look. */
@@ -53,8 +35,8 @@ static bool may_sleep(struct vcpu *vcpu)
 }
 
 /*
- * Nobody is left who could wake anybody: all vCPUs wait, and none has a request pending. A request is
- * made visible before its sender can block, and blocking takes halt_lock, so the last one to
+ * Nobody is left who could wake anybody: all vCPUs wait, and none has a request pending. A request
+ * is made visible before its sender can block, and blocking takes halt_lock, so the last one to
  * block sees every request that was made.
  */
 static bool all_blocked(struct vm *vm)
@@ -117,11 +99,16 @@ static int block(struct vcpu *vcpu, struct cpu *cpu)
 	return ret;
 }
 
-/* Let other threads of this CPU run; they may load another vCPU. */
+/*
+ * Let other threads of this CPU run; they may load another vCPU. Whoever is still runnable
+ * afterwards waits for the next heartbeat: two vCPUs that share a CPU would otherwise yield to each
+ * other and never enter a guest.
+ */
 static int yield(struct vcpu *vcpu, struct cpu *cpu)
 {
 	count(&run_yields);
 	atomic_store(&cpu->in_guest, 0);
+	atomic_store(&cpu->need_resched, 0);
 	thread_yield();
 	atomic_store(&cpu->in_guest, 1);
 	return vmx_load(&vcpu->vmx) ? -EBUSY : RESUME_GUEST;
@@ -135,7 +122,7 @@ static int look_again(struct vcpu *vcpu, struct cpu *cpu)
 
 	if (atomic_load(&vcpu->vm->hold))
 		return -EINTR;
-	if (atomic_load(&cpu->nr_runnable))
+	if (atomic_load(&cpu->need_resched))
 		return yield(vcpu, cpu);
 	requests = atomic_exchange(&vcpu->requests, 0);
 	if (!requests) {
@@ -166,7 +153,7 @@ static int handle_memory(struct vcpu *vcpu)
 	return 0;
 }
 
-static int handle_cpuid(struct vcpu *vcpu)
+static __always_inline void handle_cpuid(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *v = &vcpu->vmx;
 	const struct cpuid_entry *e =
@@ -176,8 +163,7 @@ static int handle_cpuid(struct vcpu *vcpu)
 	v->gpr[GPR_RBX] = e->ebx;
 	v->gpr[GPR_RCX] = e->ecx;
 	v->gpr[GPR_RDX] = e->edx;
-	vmx_skip_cpuid(v);
-	return RESUME_GUEST;
+	vmx_skip_quickly(v);
 }
 
 static int handle_hlt(struct vcpu *vcpu, struct cpu *cpu)
@@ -201,8 +187,10 @@ static int handle_entry_failure(struct vcpu *vcpu)
 	return 0;
 }
 
-static int handle(struct vcpu *vcpu, struct cpu *cpu, u32 reason)
+static noinline int handle(struct vcpu *vcpu, u32 reason)
 {
+	struct cpu *cpu = this_cpu();
+
 	switch (reason) {
 	case VM_EXIT_BARRED:
 	case VM_EXIT_NMI: return look_again(vcpu, cpu);
@@ -211,10 +199,8 @@ static int handle(struct vcpu *vcpu, struct cpu *cpu, u32 reason)
 		/* The heartbeat: host interrupts that could not exit a guest with IF=0 (on some
 		 * emulators) are taken here at the latest. */
 		irq_window();
-		return RESUME_GUEST;
-	case VM_EXIT_CPUID: return handle_cpuid(vcpu);
+		return atomic_load(&cpu->nr_runnable) ? yield(vcpu, cpu) : RESUME_GUEST;
 	case VM_EXIT_HLT: return handle_hlt(vcpu, cpu);
-	case VM_EXIT_IO: return vcpu_handle_io(vcpu);
 	case VM_EXIT_RDMSR: return vcpu_handle_rdmsr(vcpu);
 	case VM_EXIT_WRMSR: return vcpu_handle_wrmsr(vcpu);
 	case VM_EXIT_HYPERCALL: return handle_hypercall(vcpu);
@@ -236,50 +222,75 @@ static int handle(struct vcpu *vcpu, struct cpu *cpu, u32 reason)
 	}
 }
 
-static int run_loop(struct vcpu *vcpu, struct cpu *cpu)
+/*
+ * The run loop, by the entry protocol in vcpu.h. The race it closes: a requester that reads mode ==
+ * OUTSIDE sends no NMI, so its request must be seen here; one that reads IN_GUEST sends an NMI,
+ * which either exits the guest or finds entry_barred clear and sets it (vmx/entry.S). The exchange
+ * is the full fence between our store of mode and our reads of the requests.
+ *
+ * vmx_enter() leaves hardly a register alone: the hidden variable keeps the compiler from computing
+ * addresses before it, only to spill and reload them at every exit.
+ */
+static __always_inline int run_loop(struct vcpu *vcpu)
 {
 	int ret = RESUME_GUEST;
 	u32 reason;
 
-	while (likely(ret == RESUME_GUEST)) {
-		reason = enter(vcpu, cpu);
-		vcpu->stats.exits[reason]++;
-		ret = handle(vcpu, cpu, reason);
-	}
+	do {
+		struct cpu *cpu = this_cpu();
+
+		OPTIMIZER_HIDE_VAR(vcpu);
+		atomic_store_explicit(&cpu->entry_barred, 0, memory_order_relaxed);
+		atomic_exchange_explicit(&vcpu->mode, IN_GUEST_MODE, memory_order_seq_cst);
+		reason = VM_EXIT_BARRED;
+		if (likely(!must_not_enter(vcpu, cpu)))
+			reason = vmx_enter(&vcpu->vmx);
+		OPTIMIZER_HIDE_VAR(vcpu);
+		atomic_store_explicit(&vcpu->mode, OUTSIDE_GUEST_MODE, memory_order_release);
+		if (likely(reason == VM_EXIT_CPUID))
+			handle_cpuid(vcpu);
+		else if (likely(reason == VM_EXIT_IO))
+			ret = vcpu_handle_io(vcpu);
+		else
+			ret = handle(vcpu, reason);
+	} while (ret == RESUME_GUEST);
 	return ret;
 }
 
 _Atomic u64 vm_first_guest_tick;
 
 /* For the tool that measures the wall time it takes to get here. */
-static void announce_first_guest(void)
+static noinline void announce_first_guest(void)
 {
 	u64 none = 0, now = ticks_now();
 
-	if (atomic_compare_exchange_strong(&vm_first_guest_tick, &none, now))
+	if (!atomic_load(&vm_first_guest_tick) &&
+	    atomic_compare_exchange_strong(&vm_first_guest_tick, &none, now))
 		printk("stillpoint: first guest instruction at tick %llu\n",
 		       (unsigned long long)now);
 }
 
+/* The stores need no order of their own: enter() has a full fence before it looks at anything. */
 int vcpu_run(struct vcpu *vcpu)
 {
 	struct cpu *cpu = this_cpu();
 	int ret = RESUME_GUEST;
 
-	if (vmx_load(&vcpu->vmx))
-		return -EBUSY;
+	if (unlikely(!vmx_is_loaded(&vcpu->vmx))) {
+		if (vmx_load(&vcpu->vmx))
+			return -EBUSY;
+		announce_first_guest();
+	}
 	if (vcpu->io_pending)
 		ret = vcpu_complete_io(vcpu);
-	if (ret != RESUME_GUEST)
+	if (unlikely(ret != RESUME_GUEST))
 		return ret;
-	atomic_store(&vcpu->cpu, cpu->id);
-	atomic_store(&cpu->in_guest, 1);
-	if (vcpu->mp_state != MP_RUNNABLE)
+	atomic_store_explicit(&vcpu->cpu, cpu->id, memory_order_relaxed);
+	atomic_store_explicit(&cpu->in_guest, 1, memory_order_relaxed);
+	if (unlikely(vcpu->mp_state != MP_RUNNABLE))
 		ret = block(vcpu, cpu);
-	else
-		announce_first_guest();
-	if (ret == RESUME_GUEST)
-		ret = run_loop(vcpu, cpu);
-	atomic_store(&cpu->in_guest, 0);
+	if (likely(ret == RESUME_GUEST))
+		ret = run_loop(vcpu);
+	atomic_store_explicit(&this_cpu()->in_guest, 0, memory_order_relaxed);
 	return ret;
 }

@@ -2,11 +2,12 @@
 /*
  * A vCPU: driven by one thread through vcpu_run(), which returns to its VMM as KVM_RUN does.
  *
- * Entry protocol. The run loop: entry_barred = 0; mode = IN_GUEST; full fence; look at requests, the
- * VM's hold count and the CPU's run queue; if any is set, mode = OUTSIDE and handle it, else enter.
- * Whoever wants something publishes it; full fence; and if mode is IN_GUEST moves it to EXITING and
- * sends an NMI. Either the run loop sees the request, or the requester sees IN_GUEST: with both
- * fences, not neither. An NMI that lands between the look and the entry is caught by vmx/entry.S.
+ * Entry protocol. The run loop: entry_barred = 0; mode = IN_GUEST; full fence; look at requests,
+ * the VM's hold count and the CPU's run queue; if any is set, mode = OUTSIDE and handle it, else
+ * enter. Whoever wants something publishes it; full fence; and if mode is IN_GUEST moves it to
+ * EXITING and sends an NMI. Either the run loop sees the request, or the requester sees IN_GUEST:
+ * with both fences, not neither. An NMI that lands between the look and the entry is caught by
+ * vmx/entry.S.
  */
 #ifndef HV_VM_VCPU_H
 #define HV_VM_VCPU_H
@@ -62,29 +63,24 @@ struct vcpu_run {
 	};
 };
 
-struct vcpu_stats {
-	u64 exits[NR_VM_EXITS];
-};
-
 struct vcpu {
 	struct vmx_vcpu vmx; /* first: the hot fields share its cache lines */
 	_Atomic u32 mode;    /* enum vcpu_mode */
 	_Atomic u32 requests;
 	struct vm *vm;
 	u32 id;
-	_Atomic u32 cpu;     /* where it last entered; valid while mode is not OUTSIDE */
-	u32 mp_state;	     /* enum vcpu_mp_state; own thread */
+	_Atomic u32 cpu;      /* where it last entered; valid while mode is not OUTSIDE */
+	u32 mp_state;	      /* enum vcpu_mp_state; own thread */
 	_Atomic bool blocked; /* waiting in vcpu_run(); written under vm->halt_lock */
-	bool io_pending;     /* run.io is to be completed by the next vcpu_run() */
+	bool io_pending;      /* run.io is to be completed by the next vcpu_run() */
 	struct vcpu_cpuid cpuid;
 	struct lapic lapic;
 	struct vcpu_run run;
 	struct wait_queue wq;
-	struct vcpu_stats stats;
-	u64 cr4_may;	     /* CR4 bits the guest's CPUID allows */
+	u64 cr4_may; /* CR4 bits the guest's CPUID allows */
 	u64 misc_enable;
 	struct {
-		u64 left;    /* repetitions to go, the current one included */
+		u64 left; /* repetitions to go, the current one included */
 		gva_t linear;
 	} string;
 };
@@ -100,9 +96,9 @@ int vcpu_create(struct vcpu **out, struct vm *vm);
 /**
  * vcpu_run - run the guest until the VMM is needed
  *
- * Returns 0 with vcpu->run filled in; -EINTR when stopped or asked to leave (guest state untouched);
- * -EBUSY when the vCPU is loaded on another CPU (vcpu_unload() there first). Thread context, one
- * thread at a time, always on the same CPU unless unloaded.
+ * Returns 0 with vcpu->run filled in; -EINTR when stopped or asked to leave (guest state
+ * untouched); -EBUSY when the vCPU is loaded on another CPU (vcpu_unload() there first). Thread
+ * context, one thread at a time, always on the same CPU unless unloaded.
  */
 int vcpu_run(struct vcpu *vcpu);
 
@@ -134,7 +130,8 @@ void vcpu_report_entry_failure(struct vcpu *vcpu, bool dump);
 bool vcpu_blamed(const char *field);
 
 /**
- * vcpu_break_state, vcpu_repair_state - break rule @n of the entry checks, and mend it (lab/entry.c)
+ * vcpu_break_state, vcpu_repair_state - break rule @n of the entry checks, and mend it
+ * (lab/entry.c)
  *
  * vcpu_break_state() returns the field's name, NULL beyond the last rule. In the vCPU's thread.
  */

@@ -33,8 +33,8 @@ int hv_init(const char **why)
 		thread_join(t);
 		err = atomic_load(&cpu_error);
 		if (err) {
-			*why = err == -EACCES ? "VMX is disabled by firmware on one of the CPUs" :
-						"a CPU could not enter VMX operation";
+			*why = err == -EACCES ? "VMX is disabled by firmware on one of the CPUs"
+					      : "a CPU could not enter VMX operation";
 			return err;
 		}
 	}

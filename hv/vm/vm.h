@@ -2,9 +2,9 @@
 /*
  * A VM: guest-physical memory, its vCPUs, and what stops them all.
  *
- * RAM is one slot (and small extra slots that a board adds). A slot's backing is allocated when it is
- * added, in blocks of 2 MiB, so that a guest cannot run the machine out of memory later; a block is
- * zeroed and mapped when the guest first touches it.
+ * RAM is one slot (and small extra slots that a board adds). A slot's backing is allocated when it
+ * is added, in blocks of 2 MiB, so that a guest cannot run the machine out of memory later; a block
+ * is zeroed and mapped when the guest first touches it.
  */
 #ifndef HV_VM_VM_H
 #define HV_VM_VM_H
@@ -23,7 +23,7 @@ struct vm_slot {
 	u64 size;
 	unsigned int block_order; /* pages per block = 2^order */
 	u64 nr_blocks;
-	u64 *block;		  /* host-physical address of each, bit 0: has been zeroed */
+	u64 *block; /* host-physical address of each, bit 0: has been zeroed */
 };
 
 struct vm {
@@ -52,12 +52,14 @@ int hv_init(const char **why);
  */
 int vm_create(struct vm **out);
 
-/** vm_destroy - free a VM with its vCPUs and memory. All of its vCPU threads have left vcpu_run(). */
+/** vm_destroy - free a VM with its vCPUs and memory. All of its vCPU threads have left vcpu_run().
+ */
 void vm_destroy(struct vm *vm);
 
 /**
  * vm_add_ram - give the VM memory
- * @base, @size: bytes, multiples of 4 KiB, not 0; at least 2 MiB aligned when @size is 2 MiB or more
+ * @base, @size: bytes, multiples of 4 KiB, not 0; at least 2 MiB aligned when @size is 2 MiB or
+ * more
  *
  * Returns 0, -EINVAL, -EEXIST (overlaps a slot), -ENOSPC (too many slots), -ENOMEM (the machine has
  * less free memory). Before the first vcpu_run().

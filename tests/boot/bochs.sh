@@ -6,7 +6,7 @@
 case ${1:-} in
 list)
 	printf '%s\n' 1-cpu 2-cpus 4-cpus 8-cpus large-memory small-memory iso-bios iso-uefi clang \
-		same-twice exit-log
+		same-twice same-twice-4-cpus exit-log x2apic serial vmx-locked-off
 	;;
 [1248]-cpu | [1248]-cpus)
 	stillpoint 0 run --cpus "${1%%-*}"
@@ -29,16 +29,29 @@ clang)
 	BUILD=$BUILD/clang
 	stillpoint 0 run
 	;;
-same-twice)
-	stillpoint 0 run --seed 42
+same-twice | same-twice-4-cpus)
+	cpus=2
+	[ "$1" = same-twice ] || cpus=4
+	stillpoint 0 run --seed 42 --cpus $cpus
 	first=$run
-	stillpoint 0 run --seed 42
+	stillpoint 0 run --seed 42 --cpus $cpus
 	cmp "$first/console.txt" "$run/console.txt" ||
 		fail "two runs of the same image with the same seed differ"
 	;;
 exit-log)
 	stillpoint 0 run exits --exits
 	grep -q 'VMEXIT' "$run/emulator.log" || fail "the log shows no VM exit"
+	;;
+x2apic)
+	stillpoint 0 run x2apic
+	;;
+serial)
+	stillpoint 0 run serial exits
+	;;
+vmx-locked-off)
+	stillpoint 121 run vmx=locked-off
+	one_clear_line
+	says 'end 121 .*firmware'
 	;;
 *) unknown_case "$1" ;;
 esac

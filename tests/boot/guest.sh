@@ -4,11 +4,16 @@
 . tests/boot/lib.sh
 
 guest=$BUILD/guest
+# What ends a guest, and what the hypervisor then says about it.
+fatal='triple jump cr3 idt stack hole hlt'
 
 case ${1:-} in
 list)
 	printf '%s\n' hello hello-2-cpus hello-8-cpus more-vcpus-than-cpus large-guest exits \
-		exits-2-cpus memory memory-2-cpus fpu events status wild
+		exits-2-cpus memory memory-2-cpus fpu events status endless
+	for mode in all $fatal; do
+		echo "wild-$mode"
+	done
 	;;
 hello)
 	stillpoint 0 guest "$guest/hello.elf"
@@ -30,6 +35,36 @@ exits | memory | fpu | events)
 	;;
 exits-2-cpus | memory-2-cpus)
 	stillpoint 0 guest "$guest/${1%-2-cpus}.elf" --cpus 2
+	;;
+status)
+	# Any status from 0 to 119 is the guest's to choose; above, it could be taken for the tool's.
+	for status in 0 7 119; do
+		python3 tests/boot/status_elf.py $status "$TEST_DIR/status.elf"
+		stillpoint $status guest "$TEST_DIR/status.elf"
+	done
+	python3 tests/boot/status_elf.py 126 "$TEST_DIR/status.elf"
+	stillpoint 119 guest "$TEST_DIR/status.elf"
+	;;
+endless)
+	# Nothing the guest does ends it, not even with interrupts off: the tool sees a hang.
+	stillpoint 124 guest "$guest/wild.elf" --append do=loop --timeout 8
+	tells 'hang: no end after 8 s'
+	;;
+wild-all)
+	stillpoint 0 guest "$guest/wild.elf" --append do=all
+	;;
+wild-*)
+	case " $fatal " in
+	*" ${1#wild-} "*) ;;
+	*) unknown_case "$1" ;;
+	esac
+	stillpoint 1 guest "$guest/wild.elf" --append "do=${1#wild-}"
+	one_clear_line
+	case ${1#wild-} in
+	triple) says 'end 1 .*triple fault' ;;
+	hlt) says 'end 1 .*nothing can wake' ;;
+	*) says 'end 1 .*no memory' ;;
+	esac
 	;;
 *) unknown_case "$1" ;;
 esac

@@ -41,21 +41,21 @@ stillpoint()
 # says REGEX: the last run's console has such a line.
 says()
 {
-	grep -E -q -e "$1" "$run/console.txt" || fail "no line on the console matches: $1"
+	grep -a -E -q -e "$1" "$run/console.txt" || fail "no line on the console matches: $1"
 }
 
 # tells REGEX: the last run's tool output has such a line.
 tells()
 {
-	grep -E -q -e "$1" "$TEST_DIR/$runs.txt" || fail "no line of ./stillpoint matches: $1"
+	grep -a -E -q -e "$1" "$TEST_DIR/$runs.txt" || fail "no line of ./stillpoint matches: $1"
 }
 
 # one_clear_line: the last run ended itself with a text, and nothing looks like a crash.
 one_clear_line()
 {
-	[ "$(grep -c '^stillpoint: end [0-9]* .' "$run/console.txt")" = 1 ] ||
+	[ "$(grep -a -c '^stillpoint: end [0-9]* .' "$run/console.txt")" = 1 ] ||
 		fail "the console does not end with one line that says why"
-	if grep -E -i -q 'panic|backtrace|#(GP|PF|UD|DF)\b' "$run/console.txt"; then
+	if grep -a -E -i -q 'panic|backtrace|#(GP|PF|UD|DF)\b' "$run/console.txt"; then
 		fail "the console shows a crash"
 	fi
 }

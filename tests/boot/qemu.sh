@@ -4,7 +4,7 @@
 . tests/boot/lib.sh
 
 case ${1:-} in
-list) printf '%s\n' pvh-1-cpu pvh-2-cpus pvh-8-cpus pvh-large-memory iso-bios iso-uefi ;;
+list) printf '%s\n' pvh-1-cpu pvh-2-cpus pvh-8-cpus pvh-large-memory pvh-x2apic iso-bios iso-uefi ;;
 pvh-*-cpu | pvh-*-cpus)
 	cpus=${1#pvh-}
 	stillpoint 121 run --machine qemu-tcg --cpus "${cpus%%-*}"
@@ -12,6 +12,10 @@ pvh-*-cpu | pvh-*-cpus)
 	;;
 pvh-large-memory)
 	stillpoint 121 run --machine qemu-tcg --mem 6144
+	one_clear_line
+	;;
+pvh-x2apic)
+	stillpoint 121 run x2apic --machine qemu-tcg
 	one_clear_line
 	;;
 iso-bios)

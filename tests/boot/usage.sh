@@ -28,7 +28,7 @@ tool)
 	refused 'from 1 to 8' run --cpus 18446744073709551617
 	refused 'must be a number' run --mem=-1
 	refused 'from 64 to 16384' run --mem 63
-	refused 'from 64 to 16384' run --mem 16385
+	refused 'to 16384' run --mem 16385
 	refused 'one of: bochs' run --machine vmware
 	refused 'one of: bios' run --firmware coreboot
 	refused 'takes no value' run --exits=1

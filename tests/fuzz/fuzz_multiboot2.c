@@ -13,6 +13,8 @@
 #include "tests/fuzz/input.h"
 #include "tests/unit/phys_image.h"
 
+#define ASSUMED_ADDRESS 0x1000000 /* where the blob was made for */
+
 static struct boot_info info;
 
 static void check_info(void)
@@ -61,7 +63,7 @@ static void try_multiboot2(const u8 *data, size_t len, bool fix)
 
 static void try_blob(const u8 *data, size_t len)
 {
-	struct blob_header h = { BLOB_MAGIC, BLOB_ADDRESS, len, BLOB_MBI };
+	struct blob_header h = { BLOB_MAGIC, ASSUMED_ADDRESS, len, BLOB_MBI };
 	u32 total = len - sizeof(h);
 	u8 *blob;
 	int ret;

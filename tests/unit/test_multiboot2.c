@@ -271,16 +271,18 @@ static void test_sizes(void **state)
 
 /* --- the boot blob ------------------------------------------------------------------------- */
 
+#define ASSUMED_ADDRESS 0x1000000
+
 static u8 blob[0x3000];
 
 static void make_blob(void)
 {
-	struct blob_header h = { BLOB_MAGIC, BLOB_ADDRESS, sizeof(blob), BLOB_MBI };
+	struct blob_header h = { BLOB_MAGIC, ASSUMED_ADDRESS, sizeof(blob), BLOB_MBI };
 
 	begin();
 	tag(MB2_TAG_CMDLINE, "guest mem=8", 12);
-	module(BLOB_ADDRESS + 0x1000, BLOB_ADDRESS + 0x1800, "k");
-	module(BLOB_ADDRESS + 0x2000, BLOB_ADDRESS + 0x3000, "m");
+	module(ASSUMED_ADDRESS + 0x1000, ASSUMED_ADDRESS + 0x1800, "k");
+	module(ASSUMED_ADDRESS + 0x2000, ASSUMED_ADDRESS + 0x3000, "m");
 	assert_int_equal(finish(), 0);
 	memcpy(blob, &h, sizeof(h));
 	memcpy(blob + BLOB_MBI, mbi, mbi_len);
