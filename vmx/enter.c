@@ -61,6 +61,9 @@ static void decode_exception(struct vmx_vcpu *v, u64 info)
 		vmcs_write(GUEST_INTERRUPTIBILITY_INFO,
 			   vmcs_read(GUEST_INTERRUPTIBILITY_INFO) | INTR_STATE_NMI);
 	v->exit.exception.vector = (u8)info;
+	v->exit.exception.insn_len = 0;
+	if ((info & INTR_INFO_TYPE) == INTR_TYPE_PRIV_SOFT)
+		v->exit.exception.insn_len = (u8)vmcs_read(VM_EXIT_INSTRUCTION_LEN);
 	v->exit.exception.has_error = info & INTR_INFO_ERROR;
 	v->exit.exception.error = 0;
 	if (v->exit.exception.has_error)

@@ -110,6 +110,7 @@ struct vm_exit {
 		} mem;
 		struct {
 			u8 vector;
+			u8 insn_len; /* of ICEBP, which raises #DB as a trap of its own; else 0 */
 			bool has_error;
 			u32 error;
 			u64 payload; /* #DB: the DR6 bits */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* The guest's board: what is where, and the way of an access to its device. */
 #include "hv/dev/board.h"
+#include "hv/dev/apicpage.h"
 #include "hv/dev/debugcon.h"
 #include "hv/host/console.h"
 #include "hv/host/errno.h"
@@ -59,7 +60,8 @@ int board_init(struct board *b, struct vm *vm, const struct board_config *config
 	/* The port map is fixed: a clash is a mistake in this file. */
 	ret = add_ports(b);
 	BUG_ON(ret);
-	return testdev_add(&b->testdev, &b->ports, vm);
+	ret = apicpage_add(vm);
+	return ret ? ret : testdev_add(&b->testdev, &b->ports, vm);
 }
 
 static void flush_lines(struct board *b)

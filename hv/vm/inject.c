@@ -29,6 +29,14 @@ int vcpu_inject_error(struct vcpu *vcpu, u8 vector, u32 error)
 	return inject(vcpu, &e);
 }
 
+/* The exit left RIP at the instruction: delivered as a fault, it would come again and again. */
+static int inject_icebp(struct vcpu *vcpu, u8 insn_len)
+{
+	const struct vm_event e = { .vector = EXC_DB, .type = EVENT_PRIV_SOFT, .insn_len = insn_len };
+
+	return inject(vcpu, &e);
+}
+
 /* #DB and #AC are intercepted only so that their delivery cannot loop inside the CPU. */
 int vcpu_handle_exception(struct vcpu *vcpu)
 {
@@ -36,6 +44,8 @@ int vcpu_handle_exception(struct vcpu *vcpu)
 
 	switch (e->exception.vector) {
 	case EXC_DB:
+		if (e->exception.insn_len)
+			return inject_icebp(vcpu, e->exception.insn_len);
 		if (vmx_inject_db(&vcpu->vmx, e->exception.payload) != -EPROTO)
 			return RESUME_GUEST;
 		vcpu->run.reason = RUN_EXIT_SHUTDOWN;

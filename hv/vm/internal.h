@@ -25,6 +25,7 @@ int vcpu_handle_io(struct vcpu *vcpu);
 int vcpu_complete_io(struct vcpu *vcpu);
 
 /* run.c */
+int vcpu_load(struct vcpu *vcpu); /* before it runs: 0 or -EBUSY */
 int vcpu_exit_error(struct vcpu *vcpu, const char *what);
 
 /* vcpu.c */

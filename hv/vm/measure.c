@@ -15,7 +15,7 @@ bool vcpu_blamed(const char *field)
 
 const char *vcpu_break_state(struct vcpu *vcpu, unsigned int n)
 {
-	return vmx_load(&vcpu->vmx) ? NULL : vmx_break_state(&vcpu->vmx, n);
+	return vcpu_load(vcpu) ? NULL : vmx_break_state(&vcpu->vmx, n);
 }
 
 void vcpu_repair_state(struct vcpu *vcpu)
@@ -26,7 +26,7 @@ void vcpu_repair_state(struct vcpu *vcpu)
 /* Exits before the first CPUID (the code's first page) go the ordinary way. */
 int vcpu_run_floor(struct vcpu *vcpu, const u32 answer[4], u32 *reason)
 {
-	if (vmx_load(&vcpu->vmx))
+	if (vcpu_load(vcpu))
 		return -EBUSY;
 	do {
 		*reason = vmx_floor(&vcpu->vmx, answer);
@@ -39,7 +39,7 @@ int vcpu_run_counted(struct vcpu *vcpu, struct vmx_path_count *c)
 {
 	int err;
 
-	if (vmx_load(&vcpu->vmx))
+	if (vcpu_load(vcpu))
 		return -EBUSY;
 	vmx_count_path(&vcpu->vmx, c);
 	err = vcpu_run(vcpu);

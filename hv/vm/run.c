@@ -270,17 +270,22 @@ static noinline void announce_first_guest(void)
 		       (unsigned long long)now);
 }
 
+int vcpu_load(struct vcpu *vcpu)
+{
+	if (vmx_load(&vcpu->vmx))
+		return -EBUSY;
+	announce_first_guest();
+	return 0;
+}
+
 /* The stores need no order of their own: enter() has a full fence before it looks at anything. */
 int vcpu_run(struct vcpu *vcpu)
 {
 	struct cpu *cpu = this_cpu();
 	int ret = RESUME_GUEST;
 
-	if (unlikely(!vmx_is_loaded(&vcpu->vmx))) {
-		if (vmx_load(&vcpu->vmx))
-			return -EBUSY;
-		announce_first_guest();
-	}
+	if (unlikely(!vmx_is_loaded(&vcpu->vmx)) && vcpu_load(vcpu))
+		return -EBUSY;
 	if (vcpu->io_pending)
 		ret = vcpu_complete_io(vcpu);
 	if (unlikely(ret != RESUME_GUEST))

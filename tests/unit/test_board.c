@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* The whole board: exits in, values and endings out. */
 /* link: hv/dev/board.c hv/dev/bus.c hv/dev/lines.c hv/dev/serial.c hv/dev/debugcon.c */
-/* link: hv/dev/power.c hv/dev/ending.c hv/dev/fwcfg.c hv/dev/testdev.c */
+/* link: hv/dev/power.c hv/dev/ending.c hv/dev/fwcfg.c hv/dev/testdev.c hv/dev/apicpage.c */
 /* link: hv/host/print.c hv/host/string.c hv/host/errno.c */
 /* link: tests/unit/fake_vm.c tests/unit/fake_host.c */
 #include <setjmp.h>
