@@ -7,20 +7,20 @@ check_all()
 {
 	need python3 gcc make binutils bochs bochsbios qemu ovmf grub grub-bios grub-efi xorriso mtools \
 		gdb libc cmocka clang fuzzer clang-format cppcheck shellcheck
+	cases=$(check_list)
+	# build-gcc comes along with any other test, so alone it is none.
+	if [ "$words" != build-gcc ] && ! printf '%s\n' "$cases" | grep -q -v '^build-gcc'; then
+		die 2 "check: no test is called '$words'; ./stillpoint check --list shows all"
+	fi
+	if [ "$list" = yes ]; then
+		printf '%s\n' "$cases" | cut -f 1
+		exit 0
+	fi
 	dir=$OUT/check
 	mkdir -p "$dir" || die 126 "cannot write to $dir"
 	exec 8>"$dir/.lock"
 	flock -n 8 || die 2 "another check is writing to $dir"
-
-	check_list >"$dir/cases"
-	# build-gcc comes along with any other test.
-	if [ "$words" != build-gcc ] && ! grep -q -v '^build-gcc' "$dir/cases"; then
-		die 2 "check: no test is called '$words'; ./stillpoint check --list shows all"
-	fi
-	if [ "$list" = yes ]; then
-		cut -f 1 "$dir/cases"
-		exit 0
-	fi
+	printf '%s\n' "$cases" >"$dir/cases"
 	say "$(tested_version Bochs "$(bochs_version)" "$TESTED_BOCHS")," \
 		"$(tested_version QEMU "$(qemu_version)" "$TESTED_QEMU")," \
 		"$(tested_version GRUB "$(grub_version)" "$TESTED_GRUB")"
@@ -73,10 +73,10 @@ check_wanted()
 {
 	[ -n "$words" ] || return 0
 	for word in $words; do
-		case $1 in
-		"$word" | "$word"-*) return 0 ;;
-		# Boot tests need the image, whoever was asked for.
-		build-gcc) return 0 ;;
+		# Whoever is asked for: boot tests need the image, and one of them clang's.
+		case $1,$word in
+		"$word","$word" | "$word"-*,"$word") return 0 ;;
+		build-gcc,* | build-clang,bochs | build-clang,bochs-clang) return 0 ;;
 		esac
 	done
 	return 1

@@ -31,8 +31,8 @@ build()
 	} 9>"$BUILD/.lock"
 	if [ "$(tail -n 1 "$OUT/build.log")" != "exit 0" ]; then
 		say "the build failed:"
-		grep -E -m 1 -A 15 '(error|Error|undefined reference)' "$OUT/build.log" >&2 ||
-			tail -n 20 "$OUT/build.log" | grep -v '^exit ' >&2
+		sed '$d' "$OUT/build.log" | grep -E -m 1 -A 15 '(error|Error|undefined reference)' >&2 ||
+			sed '$d' "$OUT/build.log" | tail -n 20 >&2
 		die 126 "the build failed (all of it: $OUT/build.log)"
 	fi
 }

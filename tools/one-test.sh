@@ -28,7 +28,11 @@ seconds=$(($(date +%s) - start))
 	echo "$line"
 	case $line in
 	not*)
-		tail -n 6 "$log" | sed 's/^/#   /'
+		# What failed inside the run, then how it ended.
+		{
+			grep -a -m 8 -A 1 '^  FAILED ' "$log"
+			tail -n 5 "$log"
+		} | sed 's/^/#   /'
 		[ $status != 124 ] || echo "#   took longer than 1800 s"
 		echo "#   all of it: $log"
 		;;

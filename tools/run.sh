@@ -85,7 +85,7 @@ image_bytes()
 
 write_iso()
 {
-	need python3 gcc make binutils grub grub-bios grub-efi xorriso mtools
+	need python3 gcc libc make binutils grub grub-bios grub-efi xorriso mtools
 	build
 	cmdline="${seed:+seed=$seed }$words"
 	make_iso "$BUILD/stillpoint.iso" "${cmdline% }"

@@ -33,7 +33,7 @@ struct cpu {
 	struct spinlock rq_lock; /* protects runqueue; leaf lock */
 	struct list runqueue;
 	_Atomic u32 nr_runnable; /* length of runqueue, readable without the lock */
-	_Atomic u32 need_resched; /* a thread became runnable: the running one is to yield */
+	_Atomic u32 need_resched; /* a thread was woken: the running one is to yield */
 	_Atomic bool is_idle;
 
 	struct list timers; /* armed timers of this CPU, earliest first; this CPU only */

@@ -61,7 +61,6 @@ static void rq_add(struct cpu *c, struct thread *t)
 	t->state = THREAD_RUNNABLE;
 	list_add_tail(&c->runqueue, &t->node);
 	atomic_fetch_add_explicit(&c->nr_runnable, 1, memory_order_relaxed);
-	atomic_store_explicit(&c->need_resched, 1, memory_order_relaxed);
 }
 
 /* The next to run; the idle thread when nobody else wants to. */
@@ -97,8 +96,11 @@ void thread_wake(struct thread *t)
 
 	spin_lock(&c->rq_lock);
 	added = t->state == THREAD_SLEEPING;
-	if (added)
+	if (added) {
 		rq_add(c, t);
+		/* Not for one that yields: two such threads would only make each other yield. */
+		atomic_store_explicit(&c->need_resched, 1, memory_order_relaxed);
+	}
 	spin_unlock(&c->rq_lock);
 	if (added)
 		poke(c);
@@ -153,6 +155,8 @@ void thread_yield(void)
 {
 	struct cpu *c = this_cpu();
 
+	/* Before the look at the queue: a thread woken later sets it again. */
+	atomic_store_explicit(&c->need_resched, 0, memory_order_seq_cst);
 	if (!atomic_load_explicit(&c->nr_runnable, memory_order_relaxed))
 		return;
 	spin_lock(&c->rq_lock);

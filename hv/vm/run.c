@@ -108,7 +108,6 @@ static int yield(struct vcpu *vcpu, struct cpu *cpu)
 {
 	count(&run_yields);
 	atomic_store(&cpu->in_guest, 0);
-	atomic_store(&cpu->need_resched, 0);
 	thread_yield();
 	atomic_store(&cpu->in_guest, 1);
 	return vmx_load(&vcpu->vmx) ? -EBUSY : RESUME_GUEST;

@@ -32,10 +32,13 @@ stillpoint()
 	runs=$((runs + 1))
 	run=$TEST_DIR/$runs
 	echo "== ./stillpoint $*   (status $want expected)"
-	./stillpoint "$@" --no-install --name "check/$TEST_NAME/$runs" >"$TEST_DIR/$runs.txt" 2>&1
+	verb=$1
+	shift
+	# A test's own --timeout comes later and wins.
+	./stillpoint "$verb" --timeout 180 "$@" --no-install --name "check/$TEST_NAME/$runs" >"$TEST_DIR/$runs.txt" 2>&1
 	got=$?
 	cat "$TEST_DIR/$runs.txt"
-	[ $got = "$want" ] || fail "./stillpoint $*: status $got, not $want"
+	[ $got = "$want" ] || fail "./stillpoint $verb${*:+ $*}: status $got, not $want"
 }
 
 # says REGEX: the last run's console has such a line.

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "hv/host/apic.h"
+#include "hv/host/cpuid.h"
+#include "hv/host/errno.h"
+#include "hv/host/irq.h"
+#include "hv/host/mem.h"
+#include "hv/host/percpu.h"
+#include "hv/host/string.h"
+#include "hv/host/thread.h"
+#include "hv/host/timer.h"
+#include "tests/unit/fake_host.h"
+#include "tests/unit/fake_machine.h"
+
+#define POISON 0x6b
+
+struct fake_machine fake_machine;
+u64 direct_map_base;
+u64 tsc_hz;
+struct cpu *cpus[MAX_CPUS];
+u32 nr_cpus;
+
+static struct cpu cpu_data[FAKE_CPUS];
+static unsigned int fail_countdown;
+
+void fake_machine_reset(void)
+{
+	fake_machine = (struct fake_machine){
+		.now = 1000000,
+		.xcr0 = 1,
+		.pages_free = MIB(64) / PAGE_SIZE,
+		.max_basic = 0x16,
+		.max_extended = 0x80000008,
+		.xcr0_mask = 0x2e7,
+	};
+	memset(cpu_data, 0, sizeof(cpu_data));
+	nr_cpus = FAKE_CPUS;
+	for (u32 i = 0; i < FAKE_CPUS; i++) {
+		cpu_data[i].id = i;
+		cpus[i] = &cpu_data[i];
+	}
+	tsc_hz = 1000000000;
+	fail_countdown = 0;
+}
+
+struct cpu *this_cpu(void)
+{
+	return cpus[fake_machine.cpu];
+}
+
+/* --- time and interrupts --------------------------------------------------------------------- */
+
+u64 ticks_now(void)
+{
+	return fake_machine.now;
+}
+
+void spin_ticks(u64 ticks)
+{
+	fake_machine.now += ticks;
+	if (fake_machine.on_spin)
+		fake_machine.on_spin();
+}
+
+void apic_send_nmi(u32 cpu)
+{
+	assert_in_range(cpu, 0, FAKE_CPUS - 1);
+	fake_machine.nmis[cpu]++;
+	if (fake_machine.on_nmi)
+		fake_machine.on_nmi(cpu);
+}
+
+void irq_dispatch(u8 vector)
+{
+	fake_machine.irqs[vector]++;
+}
+
+void irq_window(void)
+{
+	assert_int_equal(fake_locks_held(), 0);
+	fake_machine.irq_windows++;
+}
+
+/* --- threads --------------------------------------------------------------------------------- */
+
+struct thread {
+	int nothing;
+};
+
+/* A new thread is over before its creator goes on: what it does here is short. */
+int thread_create(struct thread **out, u32 cpu, const char *name, void (*fn)(void *), void *arg)
+{
+	u32 here = fake_machine.cpu;
+	static struct thread done;
+
+	if (fake_machine.no_threads)
+		return -ENOMEM;
+	fake_machine.cpu = cpu;
+	fn(arg);
+	fake_machine.cpu = here;
+	*out = &done;
+	return 0;
+}
+
+void thread_join(struct thread *t)
+{
+}
+
+struct thread *thread_current(void)
+{
+	static struct thread only;
+
+	return &only;
+}
+
+void thread_block(_Atomic bool *woken)
+{
+	assert_int_equal(fake_locks_held(), 0);
+	fake_machine.blocks++;
+	if (!*woken && fake_machine.on_block)
+		fake_machine.on_block();
+	if (!*woken)
+		fail_msg("a thread sleeps for ever");
+}
+
+void thread_wake(struct thread *t)
+{
+}
+
+void thread_yield(void)
+{
+	assert_int_equal(fake_locks_held(), 0);
+	fake_machine.yields++;
+	if (fake_machine.on_yield)
+		fake_machine.on_yield();
+}
+
+/* Waiting with a deadline is nothing that hv/vm does. */
+void timer_init(struct timer *t, void (*fn)(struct timer *t))
+{
+	fail_msg("a timer");
+}
+
+void timer_arm(struct timer *t, u64 deadline)
+{
+	fail_msg("a timer");
+}
+
+bool timer_cancel(struct timer *t)
+{
+	fail_msg("a timer");
+	return false;
+}
+
+/* --- pages: libc's, so that the sanitizer sees what lies beyond a block ---------------------- */
+
+void fake_page_fail(unsigned int n)
+{
+	fail_countdown = n;
+}
+
+void *page_alloc(unsigned int order, unsigned int flags)
+{
+	size_t size = PAGE_SIZE << order;
+	void *p;
+
+	assert_in_range(order, 0, PAGE_MAX_ORDER);
+	if ((fail_countdown && !--fail_countdown) || size / PAGE_SIZE > fake_machine.pages_free)
+		return NULL;
+	p = aligned_alloc(size, size);
+	assert_non_null(p);
+	memset(p, flags & PAGE_ZERO ? 0 : POISON, size);
+	fake_machine.pages_live += size / PAGE_SIZE;
+	fake_machine.pages_free -= size / PAGE_SIZE;
+	return p;
+}
+
+void page_free(void *page, unsigned int order)
+{
+	if (!page)
+		return;
+	free(page);
+	fake_machine.pages_live -= 1ul << order;
+	fake_machine.pages_free += 1ul << order;
+}
+
+unsigned int page_order(u64 bytes)
+{
+	unsigned int order = 0;
+
+	assert_in_range(bytes, 1, PAGE_SIZE << PAGE_MAX_ORDER);
+	while (PAGE_SIZE << order < bytes)
+		order++;
+	return order;
+}
+
+u64 page_nr_free(void)
+{
+	return fake_machine.pages_free;
+}
+
+/* --- CPUID: a processor that has every feature there is -------------------------------------- */
+
+struct component {
+	u32 bit, size, offset;
+};
+
+static const struct component components[] = {
+	{ 2, 256, 576 }, { 5, 64, 1088 }, { 6, 512, 1152 }, { 7, 1024, 1664 }, { 9, 8, 2688 },
+};
+
+static u32 xsave_size(u64 xcr0)
+{
+	u32 size = 576;
+
+	for (size_t i = 0; i < ARRAY_SIZE(components); i++)
+		if (xcr0 & BIT(components[i].bit))
+			size = components[i].offset + components[i].size;
+	return size;
+}
+
+static void xstate_leaf(u32 subleaf, u32 out[4])
+{
+	const u32 zero[4] = { 0, xsave_size(fake_machine.xcr0), xsave_size(~0ull), 0 };
+	const u32 one[4] = { 0xf, xsave_size(fake_machine.xcr0), 0x300, 0xffff };
+
+	memset(out, 0, 4 * sizeof(*out));
+	if (subleaf < 2)
+		memcpy(out, subleaf ? one : zero, sizeof(zero));
+	if (!subleaf) {
+		out[0] = (u32)fake_machine.xcr0_mask;
+		out[3] = (u32)(fake_machine.xcr0_mask >> 32);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(components); i++) {
+		if (components[i].bit != subleaf || !(fake_machine.xcr0_mask & BIT(subleaf)))
+			continue;
+		out[0] = components[i].size;
+		out[1] = components[i].offset;
+		out[2] = subleaf == 6 ? 2 : 0;
+	}
+}
+
+static void cache_leaf(u32 subleaf, u32 out[4])
+{
+	static const u32 caches[][4] = {
+		{ 0x1c004121, 0x01c0003f, 0x3f, 0 },   /* 32 KiB of data */
+		{ 0x1c004122, 0x01c0003f, 0x3f, 0 },   /* and of code */
+		{ 0x1c004143, 0x01c0003f, 0x1ff, 0 },  /* 256 KiB */
+		{ 0x1c03c163, 0x02c0003f, 0x1fff, 6 }, /* 6 MiB that all cores share */
+	};
+
+	memset(out, 0, 4 * sizeof(*out));
+	if (subleaf < ARRAY_SIZE(caches))
+		memcpy(out, caches[subleaf], sizeof(caches[subleaf]));
+}
+
+static bool leaf_of_model(u32 leaf, u32 out[4])
+{
+	static const struct {
+		u32 leaf, value[4];
+	} model[] = {
+		{ 1, { 0x000306c3, 0x05100800, ~0u, ~0u } },
+		{ 2, { 0x76036301, 0x00f0b6ff, 0, 0x00c10000 } },
+		{ 0x80000008, { 0x00123928, ~0u, ~0u, ~0u } },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(model); i++) {
+		if (model[i].leaf != leaf)
+			continue;
+		memcpy(out, model[i].value, sizeof(model[i].value));
+		return true;
+	}
+	return false;
+}
+
+void host_cpuid(u32 leaf, u32 subleaf, u32 out[4])
+{
+	const u32 first[4] = { fake_machine.max_basic, 0x756e6547, 0x6c65746e, 0x49656e69 };
+	const u32 extended[4] = { fake_machine.max_extended, 0, 0, 0 };
+
+	memset(out, 0xff, 4 * sizeof(*out));
+	if (leaf == 0)
+		memcpy(out, first, sizeof(first));
+	else if (leaf == 0x80000000)
+		memcpy(out, extended, sizeof(extended));
+	else if (leaf == 4)
+		cache_leaf(subleaf, out);
+	else if (leaf == 0xd)
+		xstate_leaf(subleaf, out);
+	else
+		leaf_of_model(leaf, out);
+}

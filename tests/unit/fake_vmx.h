@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * vmx/vmx.h without VMX: a vCPU's registers are plain memory, and vmx_enter() does what the test's
+ * script says. Second-level tables are the real ones. Each call checks what vmx.h asks of its
+ * caller: that the vCPU is loaded on this CPU, that an event may be delivered when it is, that no
+ * lock is held on the way into the guest.
+ */
+#ifndef TESTS_UNIT_FAKE_VMX_H
+#define TESTS_UNIT_FAKE_VMX_H
+
+#include "hv/vm/vcpu.h"
+#include "vmx/vmx.h"
+
+#define FAKE_REGS   (REG_IDT_LIMIT + 1)
+#define FAKE_EVENTS 16
+
+/* The part of a vCPU that would be in the CPU or in its VMCS. */
+struct fake_vcpu {
+	u64 reg[FAKE_REGS];
+	struct vm_segment seg[NR_VSEGS];
+	u64 pdpte[4];
+	u64 xcr0;
+	u64 dr6;
+
+	bool shadow;	  /* by STI or MOV SS */
+	bool nmi_blocked; /* the guest is in its NMI handler */
+	bool nmi_window, intr_window;
+	bool queued; /* .event is delivered at the next entry */
+	struct vm_event event;
+	struct vm_event delivered[FAKE_EVENTS];
+	unsigned int nr_delivered;
+
+	unsigned int insn_len;	   /* how far skipping advances RIP */
+	unsigned int skips, quick; /* instructions stepped over, in either way */
+	unsigned int entries;	   /* guest code ran */
+	unsigned int flushes;	   /* entries that found the flush generation advanced */
+	unsigned int pdpte_loads;
+};
+
+/* One stay in the guest. */
+struct fake_exit {
+	u32 reason; /* enum vm_exit_reason */
+	struct vm_exit exit;
+	void (*during)(struct vcpu *vcpu); /* runs "in the guest", before the exit */
+};
+
+struct fake_vmx {
+	bool rdtscp, invpcid;
+	int probe_error; /* what vmx_probe() returns, and vmx_cpu_on() by CPU */
+	int cpu_on_error[4];
+	unsigned int cpus_on;
+	int init_error; /* what vmx_vcpu_init() returns */
+	unsigned int vcpus_live;
+};
+
+extern struct fake_vmx fake_vmx;
+
+/** fake_vmx_reset - capabilities of everything, an empty script. Between tests. */
+void fake_vmx_reset(void);
+
+/** fake_of - what is behind a vCPU. */
+struct fake_vcpu *fake_of(struct vcpu *vcpu);
+
+/**
+ * fake_exit_add - append to the script of all vCPUs
+ * @reason: enum vm_exit_reason
+ *
+ * Returns the step, for its details to be filled in. A guest that is entered when the script is
+ * over fails the test.
+ */
+struct fake_exit *fake_exit_add(u32 reason);
+
+/** fake_exits_left - steps of the script that were not reached yet. */
+unsigned int fake_exits_left(void);
+
+#endif

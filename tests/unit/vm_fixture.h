@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* A VM of the real hv/vm on the fake machine, for tests of hv/vm. */
+#ifndef TESTS_UNIT_VM_FIXTURE_H
+#define TESTS_UNIT_VM_FIXTURE_H
+
+#include "hv/vm/vcpu.h"
+#include "tests/unit/fake_vmx.h"
+
+#define FIXTURE_RAM MIB(4)
+
+extern struct vm *fixture_vm;
+
+/** fixture_start - a new machine and on it a VM with FIXTURE_RAM at 0 and @vcpus vCPUs; the first
+ * is loaded on CPU 0. */
+void fixture_start(unsigned int vcpus);
+
+/** fixture_end - destroy all; fails when something is left: memory, vCPUs, locks, exits. */
+void fixture_end(void);
+
+/** fixture_load - go to CPU @cpu and load @vcpu there, unloading it wherever it was. */
+void fixture_load(struct vcpu *vcpu, u32 cpu);
+
+/** expect_fault - the queued event of @vcpu is this exception with this error code; take it. */
+void expect_fault(struct vcpu *vcpu, u8 vector, u32 error);
+
+/** expect_no_event - nothing is queued. */
+void expect_no_event(struct vcpu *vcpu);
+
+/** guest_put, guest_get - one little-endian number of @size bytes in guest memory. */
+void guest_put(gpa_t gpa, u64 value, unsigned int size);
+u64 guest_get(gpa_t gpa, unsigned int size);
+
+#endif
