@@ -29,14 +29,7 @@ static const struct param_spec exits_spec[] = {
 
 static u64 samples[MAX_SAMPLES];
 
-static void metric_now(const char *name, unsigned int n)
-{
-	const struct metric_param p = { .key = "cpus", .value = nr_cpus };
-
-	metric_samples(name, "ticks", samples, n, &p, 1);
-}
-
-/* Fetch what tiny_cpuid has stored. */
+/* Fetch what a loop of tiny_code.S has stored. */
 static int read_samples(struct tiny *t, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++) {
@@ -50,57 +43,39 @@ static int read_samples(struct tiny *t, unsigned int n)
 	return 0;
 }
 
-/* The loop through the ordinary run loop, to compare with the floor like for like. */
-static void measure_path(unsigned int batches)
-{
-	struct tiny t;
-	int err = tiny_create(&t, TINY_CPUID, batches);
-
-	if (!err)
-		err = vcpu_run(t.vcpu);
-	ktap_result(!err && t.vcpu->run.reason == RUN_EXIT_HLT,
-		    "the CPUID loop ends in HLT with nothing left to wake it");
-	if (!err && !read_samples(&t, batches))
-		metric_now("exits.cpuid_loop", batches);
-	tiny_destroy(&t);
-}
-
-/* The shortest VMM: it answers every IN at once. */
-static int answer_ports(struct vcpu *vcpu)
+/* The shortest VMM: it answers every IN at once. Returns 0 when the guest has come to its HLT. */
+static int run_to_halt(struct vcpu *vcpu)
 {
 	int err;
 
 	while (!(err = vcpu_run(vcpu)) && vcpu->run.reason == RUN_EXIT_IO)
 		vcpu->run.io.data = 0;
-	return err;
+	return err ? err : vcpu->run.reason == RUN_EXIT_HLT ? 0 : -EIO;
 }
 
-static void measure_vmm(unsigned int batches)
-{
-	struct tiny t;
-	int err = tiny_create(&t, TINY_IN, batches);
-
-	if (!err)
-		err = answer_ports(t.vcpu);
-	ktap_result(!err && t.vcpu->run.reason == RUN_EXIT_HLT,
-		    "the VMM answers every IN of the loop");
-	if (!err && !read_samples(&t, batches))
-		metric_now("exits.pio_vmm", batches);
-	tiny_destroy(&t);
-}
-
-static void measure_floor(unsigned int batches)
+static int run_floor_to_halt(struct vcpu *vcpu)
 {
 	static const u32 answer[4] = { 1, 2, 3, 4 };
+	u32 reason;
+	int err = vcpu_run_floor(vcpu, answer, &reason);
+
+	return err ? err : reason == VM_EXIT_HLT ? 0 : -EIO;
+}
+
+static void measure_loop(struct tiny_code code, int (*run)(struct vcpu *), unsigned int batches,
+			 const char *metric, const char *what)
+{
+	const struct metric_param p = { .key = "cpus", .value = nr_cpus };
 	struct tiny t;
-	int err = tiny_create(&t, TINY_CPUID, batches);
-	u32 reason = VM_EXIT_OTHER;
+	int err = tiny_create(&t, code, batches);
 
 	if (!err)
-		err = vcpu_run_floor(t.vcpu, answer, &reason);
-	ktap_result(!err && reason == VM_EXIT_HLT, "the floor answers every CPUID of the loop");
-	if (!err && !read_samples(&t, batches))
-		metric_now("exits.floor", batches);
+		err = run(t.vcpu);
+	if (!err)
+		err = read_samples(&t, batches);
+	ktap_result(!err, "%s", what);
+	if (!err)
+		metric_samples(metric, "ticks", samples, batches, &p, 1);
 	tiny_destroy(&t);
 }
 
@@ -168,9 +143,12 @@ static void run_exits(const struct param_values *params)
 	unsigned int batches = (unsigned int)param_number(params, "batches");
 
 	measure_kinds(param_number(params, "n"));
-	measure_path(batches);
-	measure_vmm(batches);
-	measure_floor(batches);
+	measure_loop(TINY_CPUID, run_to_halt, batches, "exits.cpuid_loop",
+		     "the CPUID loop ends in HLT with nothing left to wake it");
+	measure_loop(TINY_IN, run_to_halt, batches, "exits.pio_vmm",
+		     "the VMM answers every IN of the loop");
+	measure_loop(TINY_CPUID, run_floor_to_halt, batches, "exits.floor",
+		     "the floor answers every CPUID of the loop");
 	count_path();
 	measure_memory();
 }

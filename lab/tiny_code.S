@@ -6,17 +6,16 @@
 #define SAMPLES 0x10000
 #define COUNTER 0x8000
 #define BATCH	16
-#define PORT	0x42
+.set PORT, 0x42			/* named inside strings, where the preprocessor does not look */
 
-	.globl	tiny_cpuid_start, tiny_cpuid_end
-tiny_cpuid_start:
-	mov	%ebx, %ebp		/* batches to go; CPUID overwrites EBX */
+/* EBX times: the ticks of BATCH runs of \body, divided by BATCH, to SAMPLES. */
+.macro batches body
+	mov	%ebx, %ebp		/* CPUID overwrites EBX */
 	mov	$SAMPLES, %edi
 1:	rdtsc
 	mov	%eax, %esi
 	mov	$BATCH, %esp		/* the stack is not used */
-2:	xor	%eax, %eax
-	cpuid
+2:	\body
 	dec	%esp
 	jnz	2b
 	rdtsc
@@ -26,25 +25,16 @@ tiny_cpuid_start:
 	dec	%ebp
 	jnz	1b
 	hlt
+.endm
+
+	.globl	tiny_cpuid_start, tiny_cpuid_end
+tiny_cpuid_start:
+	batches "xor %eax, %eax; cpuid"
 tiny_cpuid_end:
 
 	.globl	tiny_in_start, tiny_in_end
 tiny_in_start:
-	mov	%ebx, %ebp		/* batches to go */
-	mov	$SAMPLES, %edi
-1:	rdtsc
-	mov	%eax, %esi
-	mov	$BATCH, %ecx
-2:	in	$PORT, %al
-	dec	%ecx
-	jnz	2b
-	rdtsc
-	sub	%esi, %eax
-	shr	$4, %eax		/* / BATCH */
-	stosl
-	dec	%ebp
-	jnz	1b
-	hlt
+	batches "in $PORT, %al"
 tiny_in_end:
 
 	.globl	tiny_spin_start, tiny_spin_end

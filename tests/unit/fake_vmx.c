@@ -336,11 +336,6 @@ void vmx_set_pdptrs(struct vmx_vcpu *v, const u64 pdpte[4])
 	f->pdpte_loads++;
 }
 
-u64 vmx_get_xcr0(struct vmx_vcpu *v)
-{
-	return loaded(v)->xcr0;
-}
-
 void vmx_set_xcr0(struct vmx_vcpu *v, u64 value)
 {
 	loaded(v)->xcr0 = value;
