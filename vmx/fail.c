@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* What is said when a VM entry or a VMCS access fails; and rules broken on purpose to see it said.
  */
+#include "hv/host/bootinfo.h"
+#include "hv/host/mem.h"
 #include "hv/host/print.h"
 #include "hv/host/string.h"
 #include "hv/host/x86.h"
@@ -27,6 +29,19 @@ static u64 read_field(void *ctx, u32 field)
 	return v;
 }
 
+/* RAM is what the memory map says; only there may the checker follow an address. */
+static const void *memory(void *ctx, hpa_t pa, u64 len)
+{
+	for (unsigned int i = 0; i < boot_info.nr_ranges; i++) {
+		const struct boot_range *r = &boot_info.range[i];
+
+		if (r->type == BOOT_MEM_RAM && pa >= r->base && len <= r->len &&
+		    pa - r->base <= r->len - len)
+			return phys_to_virt(pa);
+	}
+	return NULL;
+}
+
 static void report(void *arg, const char *rule, const char *field, u64 value)
 {
 	if (nr_blamed < MAX_BLAMED)
@@ -41,7 +56,7 @@ static void line(void *arg, const char *text)
 
 void vmx_report_failure(struct vmx_vcpu *v, bool dump)
 {
-	const struct vmcs_reader r = { .read = read_field };
+	const struct vmcs_reader r = { .read = read_field, .mem = memory };
 	u32 hw = v->exit.hardware_reason;
 
 	nr_blamed = 0;

@@ -50,8 +50,7 @@ static void print_address(u64 addr, u64 symbol_addr, unsigned int times)
 	printk("\n");
 }
 
-/* One step up the chain. False at its end; a broken one is reported. */
-static bool next_frame(u64 *rbp, u64 *ret)
+bool backtrace_step(u64 *rbp, u64 *ret)
 {
 	const u64 *frame = (const u64 *)(uintptr_t)*rbp;
 	u64 next;
@@ -79,7 +78,7 @@ void backtrace_print(u64 rip, u64 rbp)
 		print_address(rip, rip, 1);
 	/* A recursion takes one line. A call at a function's very end returns behind it, so the
 	 * name is looked up for the call itself. */
-	for (i = 0; i < MAX_FRAMES && next_frame(&rbp, &ret); i += times == 1) {
+	for (i = 0; i < MAX_FRAMES && backtrace_step(&rbp, &ret); i += times == 1) {
 		if (times && ret != last) {
 			print_address(last, last - 1, times);
 			times = 0;

@@ -23,6 +23,15 @@ const char *ksym_lookup(u64 addr, u64 *offset);
  */
 void backtrace_print(u64 rip, u64 rbp);
 
+/**
+ * backtrace_step - one step up the chain of callers
+ * @rbp: frame pointer, becomes the caller's; 0 at the end of the chain
+ * @ret: where the function with that frame returns to
+ *
+ * Returns false at the end. A broken chain ends it too, and is said on the console. Any context.
+ */
+bool backtrace_step(u64 *rbp, u64 *ret);
+
 /** read_safe - read 8 bytes that may not be mapped. Returns 0, or -EFAULT. Any context. */
 int read_safe(const u64 *p, u64 *v);
 

@@ -119,8 +119,14 @@ static bool agree(u64 a, u64 b)
 	return difference <= a / 100;
 }
 
+/* What a measurement against one reference says. */
+struct rates {
+	u64 tsc_hz, apic_hz;
+	const char *source;
+};
+
 /* False when the reference does not count. */
-static bool calibrate(const struct reference *r)
+static bool calibrate(const struct reference *r, struct rates *out)
 {
 	struct span best = { 0 };
 
@@ -136,40 +142,37 @@ static bool calibrate(const struct reference *r)
 		if (sure)
 			break;
 	}
-	tsc_hz = best.tsc * r->hz / best.counts;
-	apic_timer_hz = best.apic * r->hz / best.counts;
-	tsc_source = r->name;
-	return tsc_hz && apic_timer_hz;
+	out->tsc_hz = best.tsc * r->hz / best.counts;
+	out->apic_hz = best.apic * r->hz / best.counts;
+	out->source = r->name;
+	return out->tsc_hz && out->apic_hz;
 }
 
-static const volatile u8 *hpet;
+static volatile u8 *hpet;
 
 static u64 hpet_read(void)
 {
-	return *(const volatile u32 *)(hpet + HPET_COUNTER);
+	return *(volatile u32 *)(hpet + HPET_COUNTER);
 }
 
-static bool calibrate_hpet(void)
+static bool calibrate_hpet(struct rates *out)
 {
 	struct reference r = {
 		.name = "hpet", .measure = measure_counter, .read = hpet_read, .mask = UINT32_MAX
 	};
-	volatile u8 *regs;
 	u32 period, config;
 
-	if (!acpi_info.hpet)
+	if (!hpet && acpi_info.hpet)
+		hpet = map_mmio(acpi_info.hpet, HPET_SIZE);
+	if (!hpet)
 		return false;
-	regs = map_mmio(acpi_info.hpet, HPET_SIZE);
-	if (!regs)
-		return false;
-	hpet = regs;
-	period = *(volatile u32 *)(regs + HPET_CAPABILITIES + 4);
+	period = *(volatile u32 *)(hpet + HPET_CAPABILITIES + 4);
 	if (!period || period > HPET_PERIOD_MAX)
 		return false;
 	r.hz = FEMTOSECONDS / period;
-	config = *(volatile u32 *)(regs + HPET_CONFIG);
-	*(volatile u32 *)(regs + HPET_CONFIG) = config | HPET_CONFIG_ENABLE;
-	return calibrate(&r);
+	config = *(volatile u32 *)(hpet + HPET_CONFIG);
+	*(volatile u32 *)(hpet + HPET_CONFIG) = config | HPET_CONFIG_ENABLE;
+	return calibrate(&r, out);
 }
 
 static u64 pm_timer_read(void)
@@ -177,7 +180,7 @@ static u64 pm_timer_read(void)
 	return inl((u16)acpi_info.pm_timer_port);
 }
 
-static bool calibrate_pm_timer(void)
+static bool calibrate_pm_timer(struct rates *out)
 {
 	struct reference r = { .name = "pmtimer",
 			       .hz = PM_TIMER_HZ,
@@ -185,15 +188,20 @@ static bool calibrate_pm_timer(void)
 			       .read = pm_timer_read,
 			       .mask = acpi_info.pm_timer_32bit ? UINT32_MAX : 0xffffff };
 
-	return acpi_info.pm_timer_port && calibrate(&r);
+	return acpi_info.pm_timer_port && calibrate(&r, out);
 }
 
-static bool calibrate_pit(void)
+static bool calibrate_pit(struct rates *out)
 {
 	struct reference r = { .name = "pit", .hz = PIT_HZ, .measure = measure_pit };
 
-	return calibrate(&r);
+	return calibrate(&r, out);
 }
+
+/* In the order of preference. */
+static bool (*const calibrations[])(struct rates *out) = { calibrate_pit, calibrate_hpet,
+							   calibrate_pm_timer };
+static unsigned int chosen; /* which of them set the rates; their number: none */
 
 /* What CPUID says about the TSC, 0 if nothing. */
 static u64 cpuid_tsc_hz(void)
@@ -207,33 +215,51 @@ static u64 cpuid_tsc_hz(void)
 }
 
 /* With CPUID alone the APIC timer is measured against the TSC. */
-static bool calibrate_cpuid(u64 hz)
+static bool calibrate_cpuid(u64 hz, struct rates *out)
 {
 	struct span s;
 
 	if (!hz)
 		return false;
-	tsc_hz = hz;
 	span_begin(&s);
 	spin_ticks(hz / WINDOW_HZ);
 	span_end(&s, 0);
-	apic_timer_hz = s.apic * WINDOW_HZ;
-	tsc_source = "cpuid";
-	return apic_timer_hz != 0;
+	*out = (struct rates){ hz, s.apic * WINDOW_HZ, "cpuid" };
+	return out->apic_hz != 0;
 }
 
 int time_init(void)
 {
 	u64 hz = cpuid_tsc_hz();
+	struct rates r;
 
-	if (calibrate_pit() || calibrate_hpet() || calibrate_pm_timer()) {
-		if (hz && agree(tsc_hz, hz)) {
-			tsc_hz = hz;
-			tsc_source = "cpuid";
-		}
-	} else if (!calibrate_cpuid(hz)) {
+	while (chosen < ARRAY_SIZE(calibrations) && !calibrations[chosen](&r))
+		chosen++;
+	if (chosen == ARRAY_SIZE(calibrations) && !calibrate_cpuid(hz, &r))
 		return -ENODEV;
+	if (hz && agree(r.tsc_hz, hz)) {
+		r.tsc_hz = hz;
+		r.source = "cpuid";
 	}
+	tsc_hz = r.tsc_hz;
+	tsc_source = r.source;
+	apic_timer_hz = r.apic_hz;
 	apic_timer_per_tsc = (apic_timer_hz << 32) / tsc_hz;
 	return 0;
+}
+
+int time_check(const char **name, u64 *hz)
+{
+	int err = -ENODEV;
+	struct rates r;
+
+	for (unsigned int i = 0; err && i < ARRAY_SIZE(calibrations); i++) {
+		if (i == chosen || !calibrations[i](&r))
+			continue;
+		*name = r.source;
+		*hz = r.tsc_hz;
+		err = 0;
+	}
+	timer_interrupt(); /* the measurement has taken the timer away from who had armed it */
+	return err;
 }

@@ -81,11 +81,16 @@ static noreturn void die(struct trap_frame *f)
 static bool fixup_exception(struct trap_frame *f)
 {
 	const struct ex_entry *e;
+	u64 at = f->rip;
 
 	if (f->vector != EXC_GP && f->vector != EXC_UD && f->vector != EXC_PF)
 		return false;
+	/* A call to where nothing may be executed faults there; the caller is on the stack. */
+	if (f->vector == EXC_PF && (f->error & PF_FETCH) &&
+	    read_safe((const u64 *)(uintptr_t)f->rsp, &at))
+		return false;
 	for (e = __ex_table_start; e < __ex_table_end; e++) {
-		if (e->fault == f->rip) {
+		if (e->fault == at) {
 			f->rip = e->target;
 			f->rax = (u64)-EFAULT;
 			return true;

@@ -34,3 +34,23 @@ FUNC(read_safe)
 2:	ret
 	EX_TABLE(1b, 2b)
 END(read_safe)
+
+/* int write_safe(u64 *p, u64 v) */
+FUNC(write_safe)
+1:	mov	%rsi, (%rdi)
+	xor	%eax, %eax
+2:	ret
+	EX_TABLE(1b, 2b)
+END(write_safe)
+
+/* int call_safe(const void *code): a fetch that faults has left the return address on the stack */
+FUNC(call_safe)
+	push	%rbp
+	mov	%rsp, %rbp
+	call	*%rdi
+1:	xor	%eax, %eax
+2:	mov	%rbp, %rsp
+	pop	%rbp
+	ret
+	EX_TABLE(1b, 2b)
+END(call_safe)

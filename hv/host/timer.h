@@ -23,6 +23,16 @@ extern const char *tsc_source; /* "pit", "hpet", "pmtimer", or "cpuid" */
  */
 int time_init(void);
 
+/**
+ * time_check - measure the TSC once more, against another clock than the one that time_init() took
+ * @name: its name, as tsc_source
+ * @hz: the TSC's rate by that clock
+ *
+ * Thread context, on the boot CPU; takes 4 ms, in which no timer of this CPU fires. Returns 0, or
+ * -ENODEV when there is no other clock that counts.
+ */
+int time_check(const char **name, u64 *hz);
+
 u64 ticks_now(void); /* TSC of this CPU */
 
 /* After time_init(). Microseconds become at least that many ticks; ticks are rounded down. */

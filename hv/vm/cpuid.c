@@ -90,15 +90,15 @@ static void fill_topology(struct vcpu *vcpu)
 	add_subleaf(c, 0xb, 1, core);
 }
 
-/* Deterministic cache parameters, with no sharing between vCPUs. */
+/* Deterministic cache parameters, with no sharing between vCPUs; the package as leaf 0xB has it. */
 static void fill_caches(struct vcpu_cpuid *c)
 {
 	for (u32 i = 0; i < 5; i++) {
 		struct cpuid_entry e = host(4, i);
 
-		e.eax &= 0x3ff;
 		if (!(e.eax & 0x1f))
 			break;
+		e.eax = (e.eax & 0x3ff) | (VM_MAX_VCPUS - 1u) << 26;
 		add_subleaf(c, 4, i, e);
 	}
 	c->has_subleaves |= 1u << 4;
@@ -232,19 +232,25 @@ void vcpu_cpuid_update(struct vcpu *vcpu, u64 cr4)
 
 /* Leaves that depend on ECX; an unknown subleaf is all zeroes, but leaf 0xB keeps its ECX and id.
  */
-static const struct cpuid_entry *subleaf(const struct vcpu_cpuid *c, u32 leaf, u32 sub)
+static const struct cpuid_entry *subleaf(struct vcpu_cpuid *c, u32 leaf, u32 sub)
 {
-	static const struct cpuid_entry nothing;
-	const struct cpuid_entry *e = find_subleaf((struct vcpu_cpuid *)(uintptr_t)c, leaf, sub);
+	const struct cpuid_entry *e = find_subleaf(c, leaf, sub);
 
-	return e ? e : &nothing;
+	if (e)
+		return e;
+	c->unknown = (struct cpuid_entry){ 0 };
+	if (leaf == 0xb) {
+		c->unknown.ecx = sub & 0xff;
+		c->unknown.edx = find_subleaf(c, 0xb, 0)->edx;
+	}
+	return &c->unknown;
 }
 
-const struct cpuid_entry *vcpu_cpuid_other(const struct vcpu_cpuid *c, u32 leaf, u32 sub)
+const struct cpuid_entry *vcpu_cpuid_other(struct vcpu_cpuid *c, u32 leaf, u32 sub)
 {
 	if (leaf <= c->basic[0].eax)
 		return subleaf(c, leaf, sub);
-	if (leaf - CPUID_EXTENDED <= MAX_EXTENDED - CPUID_EXTENDED)
+	if (leaf >= CPUID_EXTENDED && leaf <= c->extended[0].eax)
 		return &c->extended[leaf - CPUID_EXTENDED];
 	if (leaf - CPUID_HYPERVISOR < 2)
 		return &c->hypervisor[leaf - CPUID_HYPERVISOR];

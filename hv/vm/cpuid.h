@@ -33,6 +33,7 @@ struct vcpu_cpuid {
 	u32 has_subleaves; /* a bit per basic leaf; also for those beyond the last */
 	u32 nr_subleaves;
 	struct cpuid_subleaf subleaf[CPUID_MAX_SUBLEAF];
+	struct cpuid_entry unknown; /* the last answer to a subleaf that is not kept */
 };
 
 /** vcpu_cpuid_init - build the table for @vcpu, and vcpu->cr4_may from it. */
@@ -42,11 +43,14 @@ void vcpu_cpuid_init(struct vcpu *vcpu);
 void vcpu_cpuid_update(struct vcpu *vcpu, u64 cr4);
 
 /** vcpu_cpuid_other - vcpu_cpuid_find() for what its first lines do not answer. */
-const struct cpuid_entry *vcpu_cpuid_other(const struct vcpu_cpuid *c, u32 leaf, u32 subleaf);
+const struct cpuid_entry *vcpu_cpuid_other(struct vcpu_cpuid *c, u32 leaf, u32 subleaf);
 
-/** vcpu_cpuid_find - the answer to a leaf and subleaf, as the processor would choose it. */
-static inline const struct cpuid_entry *vcpu_cpuid_find(const struct vcpu_cpuid *c, u32 leaf,
-							u32 subleaf)
+/**
+ * vcpu_cpuid_find - the answer to a leaf and subleaf, as the processor would choose it
+ *
+ * In the vCPU's thread; good until the next call.
+ */
+static inline const struct cpuid_entry *vcpu_cpuid_find(struct vcpu_cpuid *c, u32 leaf, u32 subleaf)
 {
 	if (likely(leaf < CPUID_ROW && !(c->has_subleaves >> leaf & 1)))
 		return &c->basic[leaf];

@@ -186,6 +186,17 @@ static int handle_entry_failure(struct vcpu *vcpu)
 	return 0;
 }
 
+/* Only we write second-level tables: a malformed entry is a bug of ours. */
+static noreturn void panic_malformed(struct vcpu *vcpu)
+{
+	gpa_t gpa = vcpu->vmx.exit.mem.gpa;
+	u64 entry = 0;
+	const char *rule = ept_misconfigured(&vcpu->vm->vmx.ept, gpa, &entry);
+
+	panic("second-level entry %#llx for guest-physical %#llx: %s", (unsigned long long)entry,
+	      (unsigned long long)gpa, rule ? rule : "no rule that we know of is violated");
+}
+
 static noinline int handle(struct vcpu *vcpu, u32 reason)
 {
 	struct cpu *cpu = this_cpu();
@@ -214,9 +225,7 @@ static noinline int handle(struct vcpu *vcpu, u32 reason)
 	case VM_EXIT_TRIPLE_FAULT: vcpu->run.reason = RUN_EXIT_SHUTDOWN; return 0;
 	case VM_EXIT_ENTRY_FAILED: return handle_entry_failure(vcpu);
 	case VM_EXIT_TASK_SWITCH: return vcpu_exit_error(vcpu, "task switch through a task gate");
-	case VM_EXIT_MEMORY_BAD:
-		panic("malformed second-level entry for guest-physical %#llx",
-		      (unsigned long long)vcpu->vmx.exit.mem.gpa);
+	case VM_EXIT_MEMORY_BAD: panic_malformed(vcpu);
 	default: return vcpu_exit_error(vcpu, "an exit that nothing asks for");
 	}
 }

@@ -148,7 +148,7 @@ static void test_topology(void **state)
 /* Caches of one vCPU's own in a package with room for VM_MAX_VCPUS cores. */
 static void test_caches(void **state)
 {
-	const u32 cores = (VM_MAX_VCPUS - 1) << 26;
+	const u32 cores = (VM_MAX_VCPUS - 1u) << 26;
 
 	expect(4, 0, 0x121 | cores, 0x01c0003f, 0x3f, 0);
 	expect(4, 1, 0x122 | cores, 0x01c0003f, 0x3f, 0);
