@@ -298,13 +298,25 @@ static const struct kind kinds[] = {
 /* --- memory that was never touched
  * ----------------------------------------------------------------- */
 
+static u64 largest_free(void)
+{
+	u64 most = 0;
+
+	for (unsigned int i = 0; i < ram_nr_free; i++)
+		most = max_u64(most, ram_free[i].len);
+	return most;
+}
+
 /*
+ * As many writes as asked for and as fit into half of the RAM that is left.
+ *
  * Whatever the hypervisor does at a first write: allocate, zero, map, perhaps more than this page.
  * With the test device also the price of mapping alone: pages that are there, but not mapped.
  */
 static void run_mem_fault(void)
 {
-	unsigned int n = (unsigned int)(opt_n / BATCH);
+	u64 fit = largest_free() / 2 / opt_stride; /* leave some for the others */
+	unsigned int n = (unsigned int)min_u64(opt_n / BATCH, max_u64(fit, 1));
 	u64 base = (u64)(uintptr_t)ram_take(n * opt_stride, PAGE_SIZE);
 	bool ok = true;
 

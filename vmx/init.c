@@ -152,7 +152,10 @@ static void print_word(enum vmx_control_word word, u32 in_use)
 		if (!(wish & BIT(bit)) ||
 		    (wish & BIT(bit) & (CPU_INTR_WINDOW | CPU_NMI_WINDOW) && word == CTL_CPU))
 			continue;
-		printk("# %s %s\n", in_use & BIT(bit) ? "uses " : "lacks",
+		printk("# %s %s\n",
+		       in_use & BIT(bit)			     ? "uses "
+		       : vmx_can(&vmx_caps, word, (u32)BIT(bit)) ? "has  "
+								     : "lacks",
 		       vmx_control_name(word, bit));
 	}
 }

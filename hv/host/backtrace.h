@@ -32,7 +32,17 @@ void backtrace_print(u64 rip, u64 rbp);
  */
 bool backtrace_step(u64 *rbp, u64 *ret);
 
-/** read_safe - read 8 bytes that may not be mapped. Returns 0, or -EFAULT. Any context. */
+/** read_safe, write_safe - 8 bytes that may not be accessible. Return 0, or -EFAULT. Any context. */
 int read_safe(const u64 *p, u64 *v);
+int write_safe(u64 *p, u64 v);
+
+/**
+ * call_safe - call a function that may not be executable
+ * @code: takes and returns nothing
+ *
+ * Returns 0, or -EFAULT when the fetch of its first instruction faults: only where the CPU has
+ * no-execute pages, since others do not tell a fetch from a read. Not for NMI context.
+ */
+int call_safe(const void *code);
 
 #endif

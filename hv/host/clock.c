@@ -231,7 +231,7 @@ static bool calibrate_cpuid(u64 hz, struct rates *out)
 int time_init(void)
 {
 	u64 hz = cpuid_tsc_hz();
-	struct rates r;
+	struct rates r = { 0 };
 
 	while (chosen < ARRAY_SIZE(calibrations) && !calibrations[chosen](&r))
 		chosen++;
@@ -251,7 +251,7 @@ int time_init(void)
 int time_check(const char **name, u64 *hz)
 {
 	int err = -ENODEV;
-	struct rates r;
+	struct rates r = { 0 };
 
 	for (unsigned int i = 0; err && i < ARRAY_SIZE(calibrations); i++) {
 		if (i == chosen || !calibrations[i](&r))

@@ -78,17 +78,26 @@ static noreturn void die(struct trap_frame *f)
 		   (unsigned long long)f->vector, (unsigned long long)f->error);
 }
 
-static bool fixup_exception(struct trap_frame *f)
+/* What .ex_table calls the address of a fault. */
+static u64 fault_address(const struct trap_frame *f)
 {
-	const struct ex_entry *e;
-	u64 at = f->rip;
+	u64 at = f->rip, cr2 = read_cr2();
 
-	if (f->vector != EXC_GP && f->vector != EXC_UD && f->vector != EXC_PF)
-		return false;
 	/* A call to where nothing may be executed faults there; the caller is on the stack. */
 	if (f->vector == EXC_PF && (f->error & PF_FETCH) &&
 	    read_safe((const u64 *)(uintptr_t)f->rsp, &at))
+		write_cr2(cr2); /* die() wants the first fault's */
+	return at;
+}
+
+static bool fixup_exception(struct trap_frame *f)
+{
+	const struct ex_entry *e;
+	u64 at;
+
+	if (f->vector != EXC_GP && f->vector != EXC_UD && f->vector != EXC_PF)
 		return false;
+	at = fault_address(f);
 	for (e = __ex_table_start; e < __ex_table_end; e++) {
 		if (e->fault == at) {
 			f->rip = e->target;

@@ -4,6 +4,7 @@
 
 #include "hv/host/apic.h"
 #include "hv/host/counter.h"
+#include "hv/host/percpu.h"
 #include "hv/host/timer.h"
 
 COUNTER(irq_stray, "irq.stray", "host interrupts on a vector that nobody asked for");
@@ -11,6 +12,7 @@ COUNTER(irq_spurious, "irq.spurious", "spurious interrupts of the local APIC");
 
 void irq_dispatch(u8 vector)
 {
+	atomic_fetch_add_explicit(&this_cpu()->nr_irq, 1, memory_order_relaxed);
 	switch (vector) {
 	case VECTOR_TIMER:
 		/* First the EOI: the handler arms the timer again, and that must not be missed. */

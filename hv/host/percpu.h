@@ -42,6 +42,7 @@ struct cpu {
 	void *vmx;		 /* vmx/: the VMXON region */
 	void *loaded;	    /* vmx/: the vCPU whose state is in this CPU, or NULL */
 	_Atomic u64 nr_nmi; /* NMIs taken in root mode */
+	_Atomic u64 nr_irq; /* host interrupts taken, those that ended a VM exit included */
 	_Atomic bool online;
 };
 

@@ -44,6 +44,26 @@ int trace_init_cpu(void)
 	return 0;
 }
 
+/* The numbers of the first and the one after the last of the last @max events of a CPU. */
+static void last_events(u32 cpu, unsigned int max, u64 *first, u64 *end)
+{
+	struct trace_ring *r = cpus[cpu]->trace;
+	u64 n = min_u64(max, TRACE_EVENTS);
+
+	*end = r ? atomic_load_explicit(&r->written, memory_order_relaxed) : 0;
+	*first = *end > n ? *end - n : 0;
+}
+
+unsigned int trace_last(u32 cpu, struct trace_event *out, unsigned int max)
+{
+	u64 first, end;
+
+	last_events(cpu, max, &first, &end);
+	for (u64 i = first; i < end; i++)
+		*out++ = cpus[cpu]->trace->events[i % TRACE_EVENTS];
+	return (unsigned int)(end - first);
+}
+
 /* The CPU with the earliest event that is still to be printed, or nr_cpus. */
 static u32 earliest(const u64 *next, const u64 *end)
 {
@@ -69,14 +89,8 @@ void trace_dump(unsigned int max)
 	u64 next[MAX_CPUS], end[MAX_CPUS];
 	u32 i;
 
-	if (max > TRACE_EVENTS)
-		max = TRACE_EVENTS;
-	for (i = 0; i < nr_cpus; i++) {
-		struct trace_ring *r = cpus[i]->trace;
-
-		end[i] = r ? atomic_load_explicit(&r->written, memory_order_relaxed) : 0;
-		next[i] = end[i] > max ? end[i] - max : 0;
-	}
+	for (i = 0; i < nr_cpus; i++)
+		last_events(i, max, &next[i], &end[i]);
 	while ((i = earliest(next, end)) != nr_cpus) {
 		const struct trace_event *e = &cpus[i]->trace->events[next[i]++ % TRACE_EVENTS];
 

@@ -24,6 +24,15 @@ void trace(const char *name, u64 a, u64 b);
 /** trace_dump - print the last @max events of every CPU, merged by time. */
 void trace_dump(unsigned int max);
 
+/**
+ * trace_last - copy the last events of a CPU, the oldest of them first
+ * @cpu: 0..nr_cpus-1; one that records nothing meanwhile
+ * @out: room for @max
+ *
+ * Returns how many there were, at most @max and TRACE_EVENTS.
+ */
+unsigned int trace_last(u32 cpu, struct trace_event *out, unsigned int max);
+
 /** trace_init_cpu - allocate this CPU's ring. Returns 0, -ENOMEM. */
 int trace_init_cpu(void);
 

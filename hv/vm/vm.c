@@ -41,6 +41,14 @@ int hv_init(const char **why)
 	return 0;
 }
 
+int hv_print_caps(void)
+{
+	if (!vmx_caps.phys_bits)
+		return -ENODEV;
+	vmx_print_caps();
+	return 0;
+}
+
 int vm_create(struct vm **out)
 {
 	struct vm *vm = kzalloc(sizeof(*vm));

@@ -45,6 +45,13 @@ struct vm {
 int hv_init(const char **why);
 
 /**
+ * hv_print_caps - print what hv_init() found of VMX: used, there, lacking, by name
+ *
+ * Returns 0; -ENODEV when the capabilities could not be read (no VMX, or switched off).
+ */
+int hv_print_caps(void);
+
+/**
  * vm_create - an empty VM
  * @out: the VM
  *

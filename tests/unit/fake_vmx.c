@@ -9,6 +9,7 @@
 
 #include "hv/host/errno.h"
 #include "hv/host/percpu.h"
+#include "hv/host/print.h"
 #include "hv/host/string.h"
 #include "hv/host/x86.h"
 #include "tests/unit/fake_host.h"
@@ -59,6 +60,11 @@ int vmx_probe(const char **why)
 {
 	*why = fake_vmx.probe_error ? "told so" : NULL;
 	return fake_vmx.probe_error;
+}
+
+void vmx_print_caps(void)
+{
+	printk("# everything\n");
 }
 
 int vmx_cpu_on(void)
