@@ -25,7 +25,7 @@ static const struct {
 static void run_program(unsigned int i, u32 vcpus, u64 ram)
 {
 	struct vmm_config config;
-	struct vmm_result result;
+	struct vmm_result result = { .status = 0 };
 	int err = vmm_embedded(&config, programs[i].name, programs[i].append);
 
 	if (!err) {

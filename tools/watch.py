@@ -401,6 +401,9 @@ def main():
     # A command line may hold anything.
     for out in (sys.stdout, sys.stderr):
         out.reconfigure(errors="backslashreplace")
+    # Whoever ends this ends the emulator too.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     view = View(options.view)
     # A guest's words have standard output for themselves.
     stream = sys.stdout if options.view in ("run", "verbose") else sys.stderr

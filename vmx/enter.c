@@ -217,6 +217,11 @@ static bool repair(struct vmx_vcpu *v)
 	return wrap_rip(v) || vmx_end_shadow(v);
 }
 
+u64 vmx_entries_barred(void)
+{
+	return counter_read(&vmx_barred);
+}
+
 u32 vmx_decode_exit(struct vmx_vcpu *v, u32 hw)
 {
 	if (likely(hw == EXIT_REASON_IO_INSTRUCTION))

@@ -81,9 +81,39 @@
 	jne	.Lstale
 .endm
 
+/* Stay for a while, for experiment `nmi`: the flags and ECX are lost. */
+.macro dawdle
+	mov	VCPU_DAWDLE(%rdi), %ecx
+1:	dec	%ecx
+	jns	1b
+.endm
+
 /*
- * vmx_enter() calls one of these two through the vCPU: RDI = vCPU; returns enum vm_exit_reason in EAX;
- * preserves RDI, RBP and RSP only. Interrupts off. What is not a plain exit continues in C
+ * The last look and what follows. In \enter, between \enter's comparison and the instruction itself, an
+ * NMI continues at \barred.
+ */
+.macro enter_unless_barred barred, enter, slowly=0
+.if \slowly
+	dawdle
+.endif
+.Lwindow\@:
+	cmpl	$0, %gs:CPU_ENTRY_BARRED
+	jne	\barred
+.if \slowly
+	dawdle
+.endif
+	load_guest_gprs
+	\enter
+.Lwindow_end\@:
+	.pushsection .nmi_fixup, "a"
+	.p2align 3
+	.quad	.Lwindow\@, .Lwindow_end\@, \barred
+	.popsection
+.endm
+
+/*
+ * vmx_enter() calls one of these three through the vCPU: RDI = vCPU; returns enum vm_exit_reason in
+ * EAX; preserves RDI, RBP and RSP only. Interrupts off. What is not a plain exit continues in C
  * (vmx/enter.c).
  */
 	.globl	vmx_resume_guest
@@ -91,31 +121,30 @@
 	.p2align 4
 vmx_resume_guest:
 	begin_entry
-.Lresume_window:
-	cmpl	$0, %gs:CPU_ENTRY_BARRED
-	jne	.Lbarred
-	load_guest_gprs
-	vmresume
-.Lresume_window_end:
+	enter_unless_barred .Lbarred, vmresume
+.Lresume_failed:
 	mov	(%rsp), %rdi		/* VMfail: still on our stack */
 .Lvmfail:
 	mov	$RESULT_VMFAIL, %esi
 	jmp	.Lnot_entered
 
-/* The first entry after VMCLEAR. From the next one on vmx_resume_guest is the one to call. */
+/* The same with VCPU_DAWDLE rounds of waiting in each part of the window: vmx_dawdle(). */
+	.globl	vmx_resume_slowly
+	.type	vmx_resume_slowly, @function
+vmx_resume_slowly:
+	begin_entry
+	enter_unless_barred .Lbarred, vmresume, slowly=1
+	jmp	.Lresume_failed
+
+/* The first entry after VMCLEAR. From the next one on a resume is the one to call. */
 	.globl	vmx_launch_guest
 	.type	vmx_launch_guest, @function
 vmx_launch_guest:
 	begin_entry
-	movq	$vmx_resume_guest, VCPU_ENTER(%rdi)
-.Llaunch_window:
-	cmpl	$0, %gs:CPU_ENTRY_BARRED
-	jne	.Llaunch_barred
-	load_guest_gprs
-	vmlaunch
-.Llaunch_window_end:
-	mov	(%rsp), %rdi
-	jmp	.Lvmfail
+	mov	VCPU_RESUME(%rdi), %rax
+	mov	%rax, VCPU_ENTER(%rdi)
+	enter_unless_barred .Llaunch_barred, vmlaunch
+	jmp	.Lresume_failed
 .Llaunch_barred:			/* RDI may be the guest's already */
 	mov	(%rsp), %rdi
 	movq	$vmx_launch_guest, VCPU_ENTER(%rdi)
@@ -212,10 +241,5 @@ vmx_exit_floor:
 	pop	%rbx
 	pop	%rbp
 	ret
-
-	.section .nmi_fixup, "a"
-	.p2align 3
-	.quad	.Lresume_window, .Lresume_window_end, .Lbarred
-	.quad	.Llaunch_window, .Llaunch_window_end, .Llaunch_barred
 
 	.section .note.GNU-stack, "", @progbits

@@ -80,6 +80,20 @@ static int choose_controls(const char **why)
 	return 0;
 }
 
+/* Some CPUs have EPT, but not what makes it usable here. */
+static int check_ept(const char **why)
+{
+	u64 cap = vmx_caps.ept_vpid;
+
+	if (!(cap & EPT_CAP_INVEPT) || !(cap & (EPT_CAP_INVEPT_SINGLE | EPT_CAP_INVEPT_ALL)))
+		*why = "needs INVEPT (EPT capability bits 20, 25, 26)";
+	else if (!(cap & EPT_CAP_WALK_4) || !(cap & EPT_CAP_WB))
+		*why = "needs EPT with 4 levels in write-back memory (EPT capability bits 6, 14)";
+	else
+		return 0;
+	return -ENOSYS;
+}
+
 static void find_xstate(void)
 {
 	vmx_config.xsave_size = 512;
@@ -89,7 +103,6 @@ static void find_xstate(void)
 
 	vmx_config.xcr0_mask = ((u64)r.edx << 32 | r.eax) & XCR0_SWITCHABLE;
 	vmx_config.xsave_size = r.ecx;
-	vmx_config.xsaveopt = cpuid(0xd, 1).eax & 1;
 }
 
 static int feature_control(const char **why)
@@ -133,6 +146,8 @@ int vmx_probe(const char **why)
 		return err;
 	}
 	err = choose_controls(why);
+	if (!err)
+		err = check_ept(why);
 	if (err)
 		return err;
 	find_xstate();
@@ -153,9 +168,9 @@ static void print_word(enum vmx_control_word word, u32 in_use)
 		    (wish & BIT(bit) & (CPU_INTR_WINDOW | CPU_NMI_WINDOW) && word == CTL_CPU))
 			continue;
 		printk("# %s %s\n",
-		       in_use & BIT(bit)			     ? "uses "
+		       in_use & BIT(bit)			 ? "uses "
 		       : vmx_can(&vmx_caps, word, (u32)BIT(bit)) ? "has  "
-								     : "lacks",
+								 : "lacks",
 		       vmx_control_name(word, bit));
 	}
 }

@@ -12,7 +12,6 @@ struct vmx_config {
 	u32 pin, cpu, cpu2, exit, entry;
 	u64 xcr0_mask;	/* XCR0 bits of this machine that we can switch; 0 without XSAVE */
 	u32 xsave_size; /* bytes of the state area for xcr0_mask (512 without XSAVE) */
-	bool xsaveopt;
 	bool rdtscp;
 	hpa_t msr_bitmap;
 };
@@ -35,6 +34,7 @@ void vmx_load_host_state(void);
 /* vmx/entry.S, and what it continues with in vmx/enter.c */
 enum vmx_entry_result { ENTRY_BARRED, ENTRY_STALE, ENTRY_VMFAIL };
 void vmx_resume_guest(void);
+void vmx_resume_slowly(void);
 void vmx_launch_guest(void);
 extern const char vmx_exit[], vmx_exit_stepping[], vmx_exit_floor[];
 #define NR_EXIT_REASONS 70 /* basic exit reasons that we translate */

@@ -46,3 +46,9 @@ void vmx_unload(struct vmx_vcpu *v)
 		panic("VMCLEAR of vCPU %u failed", v->vpid);
 	v->cpu = -1;
 }
+
+void vmx_dawdle(struct vmx_vcpu *v, u32 rounds)
+{
+	v->dawdle = rounds;
+	v->resume = rounds ? vmx_resume_slowly : vmx_resume_guest;
+}

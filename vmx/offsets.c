@@ -31,6 +31,8 @@ void offsets(void)
 	OFFSET(VCPU_FLUSHED_GEN, struct vmx_vcpu, flushed_gen);
 	OFFSET(VCPU_FLUSH_GEN, struct vmx_vcpu, flush_gen);
 	OFFSET(VCPU_ENTER, struct vmx_vcpu, enter);
+	OFFSET(VCPU_RESUME, struct vmx_vcpu, resume);
+	OFFSET(VCPU_DAWDLE, struct vmx_vcpu, dawdle);
 	VALUE(NR_EXIT_REASONS, NR_EXIT_REASONS);
 	VALUE(FIELD_VM_EXIT_REASON, VM_EXIT_REASON);
 	VALUE(FIELD_HOST_RSP, HOST_RSP);

@@ -113,6 +113,7 @@ int vmx_vcpu_init(struct vmx_vcpu *v, struct vmx_vm *vm, u16 vpid)
 	v->vpid = vpid;
 	v->flush_gen = &vm->flush_gen;
 	v->cpu = v->last_cpu = -1;
+	v->resume = vmx_resume_guest;
 	err = vmx_lazy_alloc(v);
 	if (err)
 		return err;

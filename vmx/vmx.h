@@ -181,8 +181,10 @@ struct vmx_vcpu {
 	u64 host_rsp;	 /* what HOST_RSP in the VMCS holds */
 	u64 flushed_gen; /* flush_gen at this vCPU's last INVEPT */
 	_Atomic u64 *flush_gen;
-	void (*enter)(void); /* what vmx_enter() calls: the launch or the resume of vmx/entry.S */
-	bool stepping;	     /* the guest was seen to single-step: honour RFLAGS.TF when skipping */
+	void (*enter)(void); /* what vmx_enter() calls: the launch, or: */
+	void (*resume)(void);
+	u32 dawdle;    /* rounds, see vmx_dawdle() */
+	bool stepping; /* the guest was seen to single-step: honour RFLAGS.TF when skipping */
 	u32 instruction_error; /* of the last entry that failed outright */
 	u64 qualification;     /* of the last entry that was refused */
 	bool careful;	       /* stepping, or a window is asked for: skip the exact way */
@@ -365,6 +367,18 @@ void vmx_repair_state(struct vmx_vcpu *v);
 
 /** vmx_blamed - whether the last vmx_report_failure() named @field. */
 bool vmx_blamed(const char *field);
+
+/**
+ * vmx_dawdle - wait in the windows of every entry (experiment `nmi`)
+ * @rounds: of two instructions each, before and after the last look; 0: as usual
+ *
+ * An NMI between the run loop's look at its requests and VMRESUME is rare; this makes it common.
+ * The way without it is not changed by as much as an instruction. Before the first run.
+ */
+void vmx_dawdle(struct vmx_vcpu *v, u32 rounds);
+
+/** vmx_entries_barred - entries that VM_EXIT_BARRED has stopped in vmx_enter(), on all CPUs. */
+u64 vmx_entries_barred(void);
 
 /**
  * vmx_floor - answer CPUID exits with the smallest handler in C that saves and restores all general

@@ -32,7 +32,8 @@ void backtrace_print(u64 rip, u64 rbp);
  */
 bool backtrace_step(u64 *rbp, u64 *ret);
 
-/** read_safe, write_safe - 8 bytes that may not be accessible. Return 0, or -EFAULT. Any context. */
+/** read_safe, write_safe - 8 bytes that may not be accessible. Return 0, or -EFAULT. Any context.
+ */
 int read_safe(const u64 *p, u64 *v);
 int write_safe(u64 *p, u64 v);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * How fast the TSC and the APIC timer count: measured over a short time against a clock whose rate
- * is known. Disturbances (SMIs, a busy host under an emulator) only ever lengthen a measurement, so
- * the shortest of a few counts.
+ * is known. The TSC is read before the clock starts and after it ends: disturbances (SMIs, a busy
+ * host under an emulator) only ever lengthen a measurement, so the shortest of a few counts.
  */
 #include "hv/host/timer.h"
 
@@ -83,8 +83,8 @@ static bool measure_pit(const struct reference *r, struct span *s)
 	outb(PORT_SYSTEM_B, (port_b & ~SYSTEM_B_SPEAKER) | SYSTEM_B_GATE2);
 	outb(PIT_COMMAND, PIT_CH2_MODE0_BIN);
 	outb(PIT_CHANNEL2, (u8)counts);
-	outb(PIT_CHANNEL2, (u8)(counts >> 8));
 	span_begin(s);
+	outb(PIT_CHANNEL2, (u8)(counts >> 8)); /* starts it */
 	while (!(inb(PORT_SYSTEM_B) & SYSTEM_B_OUT2) && polls < POLLS_MAX)
 		polls++;
 	span_end(s, counts);
@@ -102,8 +102,8 @@ static bool measure_counter(const struct reference *r, struct span *s)
 		if (++edge_polls == POLLS_MAX)
 			return false;
 	}
-	start = r->read();
 	span_begin(s);
+	start = r->read();
 	while (counts < r->hz / WINDOW_HZ && polls < POLLS_MAX) {
 		counts = (r->read() - start) & r->mask;
 		polls++;

@@ -12,15 +12,16 @@ COUNTER(irq_spurious, "irq.spurious", "spurious interrupts of the local APIC");
 
 void irq_dispatch(u8 vector)
 {
-	atomic_fetch_add_explicit(&this_cpu()->nr_irq, 1, memory_order_relaxed);
 	switch (vector) {
 	case VECTOR_TIMER:
 		/* First the EOI: the handler arms the timer again, and that must not be missed. */
 		apic_eoi();
 		timer_interrupt();
 		return;
-	case VECTOR_RESCHED: /* that it came is all: the idle loop and the run loop look again */
-	case VECTOR_KICK: break;
+	case VECTOR_RESCHED: break; /* that it came is all: idle and run loop look again */
+	case VECTOR_KICK:
+		atomic_fetch_add_explicit(&this_cpu()->nr_kick, 1, memory_order_relaxed);
+		break;
 	case VECTOR_SPURIOUS: count(&irq_spurious); return; /* wants no EOI */
 	default: count(&irq_stray); break;
 	}

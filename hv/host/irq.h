@@ -41,8 +41,8 @@ void idt_load(void);
  * Two link-time tables that the exception and NMI handlers look into.
  *
  * .ex_table: {fault address, continue address}: a #GP/#UD/#PF at the first continues at the second
- * with RAX = -EFAULT. When the fault is the fetch of an instruction, the first is the return address
- * on top of the stack: where the call came from.
+ * with RAX = -EFAULT. When the fault is the fetch of an instruction, the first is the return
+ * address on top of the stack: where the call came from.
  *
  * .nmi_fixup: {start, end, target}: an NMI that lands in root mode with start <= RIP < end
  * continues at target instead. vmx/entry.S brackets the instructions between its last look at

@@ -32,17 +32,17 @@ struct cpu {
 	struct thread *idle;
 	struct spinlock rq_lock; /* protects runqueue; leaf lock */
 	struct list runqueue;
-	_Atomic u32 nr_runnable; /* length of runqueue, readable without the lock */
+	_Atomic u32 nr_runnable;  /* length of runqueue, readable without the lock */
 	_Atomic u32 need_resched; /* a thread was woken: the running one is to yield */
 	_Atomic bool is_idle;
 
 	struct list timers; /* armed timers of this CPU, earliest first; this CPU only */
 	struct trace_ring *trace;
 	struct x86_tables *tables;
-	void *vmx;		 /* vmx/: the VMXON region */
-	void *loaded;	    /* vmx/: the vCPU whose state is in this CPU, or NULL */
-	_Atomic u64 nr_nmi; /* NMIs taken in root mode */
-	_Atomic u64 nr_irq; /* host interrupts taken, those that ended a VM exit included */
+	void *vmx;	     /* vmx/: the VMXON region */
+	void *loaded;	     /* vmx/: the vCPU whose state is in this CPU, or NULL */
+	_Atomic u64 nr_nmi;  /* NMIs taken in root mode */
+	_Atomic u64 nr_kick; /* interrupts taken on VECTOR_KICK */
 	_Atomic bool online;
 };
 

@@ -115,6 +115,12 @@ static void fill_xstate(struct vcpu_cpuid *c)
 		c->basic[1].ecx &= ~(u32)(ECX_XSAVE | BIT(28) | BIT(12) | BIT(29));
 		return;
 	}
+	/*
+	 * Only when the guest may have every component is the host's own total right; it counts
+	 * components whose leaves some CPUs (Bochs, for PKRU) leave empty.
+	 */
+	if (mask == ((u64)e.edx << 32 | e.eax))
+		size = e.ecx;
 	for (u32 i = 2; i < 32; i++) {
 		struct cpuid_entry s = host(0xd, i);
 

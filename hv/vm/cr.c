@@ -15,6 +15,11 @@
 #define CR8_DEFINED	   0xfull
 #define PDPTE_RESERVED_LOW 0x1e6ull /* bits 8:5 and 2:1 of a present PAE PDPTE */
 
+/* Access rights of segments, as in struct vm_segment */
+#define AR_TYPE	      0xfu
+#define AR_TYPE_TSS16 0x3u /* busy */
+#define AR_L	      BIT(13)
+
 #define XCR0_X87    BIT(0)
 #define XCR0_SSE    BIT(1)
 #define XCR0_AVX    BIT(2)
@@ -25,7 +30,7 @@ static bool is_code64(struct vmx_vcpu *v)
 	struct vm_segment cs;
 
 	vmx_get_segment(v, VSEG_CS, &cs);
-	return (vmx_get(v, REG_EFER) & EFER_LMA) && (cs.access & BIT(13));
+	return (vmx_get(v, REG_EFER) & EFER_LMA) && (cs.access & AR_L);
 }
 
 /* PAE paging outside long mode keeps four entries in the processor; reload them from memory. */
@@ -47,6 +52,16 @@ static bool uses_pdptrs(u64 cr0, u64 cr4, u64 efer)
 	return (cr0 & CR0_PG) && (cr4 & CR4_PAE) && !(efer & EFER_LMA);
 }
 
+/* Long mode starts from code that is not 64-bit yet, with PAE and without a 16-bit TSS. */
+static bool may_activate_long_mode(struct vmx_vcpu *v, u64 cr4)
+{
+	struct vm_segment cs, tr;
+
+	vmx_get_segment(v, VSEG_CS, &cs);
+	vmx_get_segment(v, VSEG_TR, &tr);
+	return (cr4 & CR4_PAE) && !(cs.access & AR_L) && (tr.access & AR_TYPE) != AR_TYPE_TSS16;
+}
+
 static int check_cr0(struct vmx_vcpu *v, u64 value, u64 efer, u64 cr4)
 {
 	if (value >> 32)
@@ -58,7 +73,7 @@ static int check_cr0(struct vmx_vcpu *v, u64 value, u64 efer, u64 cr4)
 	if (!(value & CR0_PG))
 		return is_code64(v) || (cr4 & CR4_PCIDE) ? -EFAULT : 0;
 	if ((efer & EFER_LME) && !(efer & EFER_LMA))
-		return !(cr4 & CR4_PAE) || is_code64(v) ? -EFAULT : 0;
+		return may_activate_long_mode(v, cr4) ? 0 : -EFAULT;
 	return 0;
 }
 

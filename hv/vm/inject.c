@@ -32,7 +32,9 @@ int vcpu_inject_error(struct vcpu *vcpu, u8 vector, u32 error)
 /* The exit left RIP at the instruction: delivered as a fault, it would come again and again. */
 static int inject_icebp(struct vcpu *vcpu, u8 insn_len)
 {
-	const struct vm_event e = { .vector = EXC_DB, .type = EVENT_PRIV_SOFT, .insn_len = insn_len };
+	const struct vm_event e = { .vector = EXC_DB,
+				    .type = EVENT_PRIV_SOFT,
+				    .insn_len = insn_len };
 
 	return inject(vcpu, &e);
 }

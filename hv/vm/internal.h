@@ -31,6 +31,9 @@ int vcpu_exit_error(struct vcpu *vcpu, const char *what);
 /* vcpu.c */
 void vcpu_reset(struct vcpu *vcpu, int sipi_page);
 
+/* memory.c: where the @len bytes of RAM at @gpa are; NULL when they are not all in one block. */
+void *vm_pointer(struct vm *vm, gpa_t gpa, size_t len);
+
 /* walk.c: guest-linear to guest-physical by the guest's own tables. 0, -EFAULT with *error = #PF
  * code. */
 int vcpu_translate(struct vcpu *vcpu, gva_t va, bool write, gpa_t *gpa, u32 *error);

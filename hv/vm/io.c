@@ -11,6 +11,8 @@
 
 #define RFLAGS_DF BIT(10)
 
+#define MAX_ELEMENT 4 /* bytes */
+
 static const u64 size_mask[] = { [1] = 0xff, [2] = 0xffff, [4] = ~0u, [8] = ~0ull };
 
 /* Registers are written as the address size says: 16 bits keep the rest, 32 bits clear it. */
@@ -36,32 +38,33 @@ static int to_vmm(struct vcpu *vcpu, u32 data)
 	return 0;
 }
 
-static int memory_fault(struct vcpu *vcpu, gva_t va, u32 error)
-{
-	vmx_set(&vcpu->vmx, REG_CR2, va);
-	return vcpu_inject_error(vcpu, EXC_PF, error);
-}
+/* Where one element of a string is: each byte of it, since it may cross a page. */
+struct element {
+	gpa_t gpa[MAX_ELEMENT];
+	gva_t bad; /* of the byte that faults */
+	u32 error; /* the #PF's code */
+};
 
-/* Copy one element between @buf and guest-linear memory; it may cross a page. */
-static int copy_linear(struct vcpu *vcpu, gva_t va, void *buf, unsigned int n, bool write,
-		       u32 *error, gva_t *bad)
+static int locate(struct vcpu *vcpu, gva_t va, bool write, struct element *m)
 {
-	gpa_t gpa[4];
-
-	for (unsigned int i = 0; i < n; i++) {
-		*bad = va + i;
-		if (vcpu_translate(vcpu, va + i, write, &gpa[i], error))
+	for (unsigned int i = 0; i < vcpu->vmx.exit.io.size; i++) {
+		m->bad = va + i;
+		if (vcpu_translate(vcpu, va + i, write, &m->gpa[i], &m->error))
 			return -EFAULT;
 	}
-	for (unsigned int i = 0; i < n; i++) {
-		u8 *byte = (u8 *)buf + i;
-		int err = write ? vm_write(vcpu->vm, gpa[i], byte, 1)
-				: vm_read(vcpu->vm, gpa[i], byte, 1);
-
-		if (err)
-			return -EIO;
-	}
 	return 0;
+}
+
+static int memory_fault(struct vcpu *vcpu, const struct element *m)
+{
+	vmx_set(&vcpu->vmx, REG_CR2, m->bad);
+	return vcpu_inject_error(vcpu, EXC_PF, m->error);
+}
+
+/* In 64-bit mode; elsewhere linear addresses have 32 bits. */
+static bool is_canonical(gva_t va)
+{
+	return (va >> 47) == 0 || (va >> 47) == 0x1ffff;
 }
 
 static noinline int start_string(struct vcpu *vcpu)
@@ -69,23 +72,24 @@ static noinline int start_string(struct vcpu *vcpu)
 	struct vmx_vcpu *v = &vcpu->vmx;
 	const struct vm_exit *e = &v->exit;
 	u64 count = e->io.flags & VM_IO_REP ? v->gpr[GPR_RCX] & size_mask[e->io.addr_size] : 1;
-	u32 data = 0, error;
-	gva_t bad;
-	int err;
+	bool in = e->io.flags & VM_IO_IN;
+	struct element m;
+	u32 data = 0;
 
 	if (!count) {
 		vmx_skip_instruction(v);
 		return RESUME_GUEST;
 	}
+	if (!is_canonical(e->io.linear) || !is_canonical(e->io.linear + e->io.size - 1))
+		return vcpu_inject_error(vcpu, EXC_GP, 0);
+	/* INS faults before it reads the port: what the device gave would be lost. */
+	if (locate(vcpu, e->io.linear, in, &m))
+		return memory_fault(vcpu, &m);
+	for (unsigned int i = 0; i < e->io.size && !in; i++)
+		if (vm_read(vcpu->vm, m.gpa[i], (u8 *)&data + i, 1))
+			return vcpu_exit_error(vcpu, "OUTS from outside RAM");
 	vcpu->string.linear = e->io.linear;
 	vcpu->string.left = count;
-	if (!(e->io.flags & VM_IO_IN)) {
-		err = copy_linear(vcpu, e->io.linear, &data, e->io.size, false, &error, &bad);
-		if (err == -EFAULT)
-			return memory_fault(vcpu, bad, error);
-		if (err)
-			return vcpu_exit_error(vcpu, "OUTS from outside RAM");
-	}
 	return to_vmm(vcpu, data);
 }
 
@@ -108,18 +112,15 @@ static void advance_string(struct vcpu *vcpu)
 static noinline int complete_string(struct vcpu *vcpu)
 {
 	const struct vm_exit *e = &vcpu->vmx.exit;
-	u32 error;
-	gva_t bad;
-	int err;
+	bool in = e->io.flags & VM_IO_IN;
+	struct element m;
 
-	if (e->io.flags & VM_IO_IN) {
-		err = copy_linear(vcpu, vcpu->string.linear, &vcpu->run.io.data, e->io.size, true,
-				  &error, &bad);
-		if (err == -EFAULT)
-			return memory_fault(vcpu, bad, error);
-		if (err)
+	/* The tables may have changed meanwhile. */
+	if (in && locate(vcpu, vcpu->string.linear, true, &m))
+		return memory_fault(vcpu, &m);
+	for (unsigned int i = 0; i < e->io.size && in; i++)
+		if (vm_write(vcpu->vm, m.gpa[i], (u8 *)&vcpu->run.io.data + i, 1))
 			return vcpu_exit_error(vcpu, "INS to outside RAM");
-	}
 	advance_string(vcpu);
 	return RESUME_GUEST;
 }

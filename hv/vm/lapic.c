@@ -10,6 +10,10 @@
 #define APIC_BASE_DEFAULT 0xfee00000ull
 #define APIC_VERSION	  0x00050014 /* integrated, six LVT entries */
 #define SVR_RESET	  0xff
+#define SVR_DEFINED	  0x1ffull /* EOI broadcasts cannot be suppressed: see APIC_VERSION */
+/* The delivery status (bit 12) is gone in x2APIC mode, but writing it does no harm. */
+#define ICR_RESERVED	  (0xfff00000ull | BIT(17) | BIT(16) | BIT(13))
+#define ICR_STATUS	  BIT(12)
 
 enum x2apic_msr {
 	X2APIC_ID = 0x802,
@@ -36,6 +40,7 @@ void lapic_reset(struct vcpu *vcpu)
 	l->base = APIC_BASE_DEFAULT | APIC_BASE_EN | (vcpu->id ? 0 : APIC_BASE_BSP);
 	l->tpr = 0;
 	l->svr = SVR_RESET;
+	l->icr = 0;
 	for (unsigned int i = 0; i < 4; i++) {
 		l->isr[i] = 0;
 		atomic_store(&l->irr[i], 0);
@@ -171,7 +176,7 @@ static void end_of_interrupt(struct vcpu *vcpu)
 static int write_base(struct vcpu *vcpu, u64 v)
 {
 	u64 old = vcpu->lapic.base, mode = APIC_BASE_EN | APIC_BASE_EXTD;
-	u64 known = APIC_BASE_BSP | mode | (BIT(36) - PAGE_SIZE);
+	u64 known = APIC_BASE_BSP | mode | (BIT(vmx_caps.phys_bits) - PAGE_SIZE);
 
 	if (v & ~known)
 		return -EFAULT;
@@ -204,6 +209,7 @@ int lapic_read(struct vcpu *vcpu, u32 msr, u64 *v)
 	case X2APIC_LDR: *v = (u64)(vcpu->id >> 4) << 16 | BIT(vcpu->id & 15); return 0;
 	case X2APIC_SVR: *v = l->svr; return 0;
 	case X2APIC_ESR: *v = 0; return 0;
+	case X2APIC_ICR: *v = l->icr; return 0;
 	case X2APIC_ISR ... X2APIC_ISR + 7:
 		*v = (u32)(l->isr[(msr & 7) / 2] >> 32 * (msr & 1));
 		return 0;
@@ -236,12 +242,17 @@ int lapic_write(struct vcpu *vcpu, u32 msr, u64 v)
 		end_of_interrupt(vcpu);
 		return 0;
 	case X2APIC_SVR:
-		if (v & ~0x11ffull)
+		if (v & ~SVR_DEFINED)
 			return -EFAULT;
 		l->svr = (u32)v;
 		return 0;
 	case X2APIC_ESR: return v ? -EFAULT : 0;
-	case X2APIC_ICR: send(vcpu, v); return 0;
+	case X2APIC_ICR:
+		if (v & ICR_RESERVED)
+			return -EFAULT;
+		l->icr = v & ~ICR_STATUS;
+		send(vcpu, v);
+		return 0;
 	case X2APIC_SELF_IPI:
 		if (v > 0xff)
 			return -EFAULT;

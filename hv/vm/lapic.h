@@ -17,6 +17,7 @@ struct lapic {
 	u64 base; /* IA32_APIC_BASE; own thread */
 	u8 tpr;	  /* own thread */
 	u32 svr;
+	u64 icr;	     /* as last written; own thread */
 	u64 isr[4];	     /* own thread */
 	_Atomic u64 irr[4];  /* any thread */
 	_Atomic u32 pending; /* enum lapic_pending; any thread */

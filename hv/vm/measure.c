@@ -35,6 +35,11 @@ int vcpu_run_floor(struct vcpu *vcpu, const u32 answer[4], u32 *reason)
 	return 0;
 }
 
+void vcpu_dawdle(struct vcpu *vcpu, u32 rounds)
+{
+	vmx_dawdle(&vcpu->vmx, rounds);
+}
+
 int vcpu_run_counted(struct vcpu *vcpu, struct vmx_path_count *c)
 {
 	int err;
@@ -45,4 +50,9 @@ int vcpu_run_counted(struct vcpu *vcpu, struct vmx_path_count *c)
 	err = vcpu_run(vcpu);
 	vmx_count_path(&vcpu->vmx, NULL);
 	return err;
+}
+
+u64 vm_entries_barred(void)
+{
+	return vmx_entries_barred();
 }

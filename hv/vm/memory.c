@@ -32,7 +32,7 @@ static void zero_block(struct vm_slot *s, u64 *b)
 	if (*b & BLOCK_ZEROED)
 		return;
 	memset(phys_to_virt(*b), 0, PAGE_SIZE << s->block_order);
-	*b |= BLOCK_ZEROED;
+	__atomic_store_n(b, *b | BLOCK_ZEROED, __ATOMIC_RELEASE);
 }
 
 static hpa_t backing(struct vm_slot *s, gpa_t gpa)
@@ -163,31 +163,65 @@ static void access_block(enum access how, u8 *guest, u8 *buf, size_t n)
 	}
 }
 
+/* Where the RAM at @gpa is, zeroed if nobody has touched it yet; @left: bytes to its block's end.
+ */
+static u8 *ram_at(struct vm *vm, struct vm_slot *s, gpa_t gpa, u64 *left)
+{
+	u64 block_size = PAGE_SIZE << s->block_order, offset = gpa - s->base;
+	u64 *b = block_of(s, gpa);
+
+	if (!(__atomic_load_n(b, __ATOMIC_ACQUIRE) & BLOCK_ZEROED)) {
+		spin_lock(&vm->vmx.lock);
+		zero_block(s, b);
+		spin_unlock(&vm->vmx.lock);
+	}
+	*left = min_u64(block_size - (offset & (block_size - 1)), s->size - offset);
+	return phys_to_virt(backing(s, gpa));
+}
+
+static bool is_ram(struct vm *vm, gpa_t gpa, u64 len)
+{
+	while (len) {
+		struct vm_slot *s = find_slot(vm, gpa);
+		u64 n;
+
+		if (!s)
+			return false;
+		n = min_u64(len, s->size - (gpa - s->base));
+		gpa += n;
+		len -= n;
+	}
+	return true;
+}
+
 static int access_ram(struct vm *vm, gpa_t gpa, u8 *buf, u64 len, enum access how)
 {
-	struct vm_slot *s = find_slot(vm, gpa);
-
-	if (!len)
-		return 0;
-	if (!s || len > s->size - (gpa - s->base))
+	if (!is_ram(vm, gpa, len))
 		return -EFAULT;
 	while (len) {
-		u64 block_size = PAGE_SIZE << s->block_order;
-		u64 n = min_u64(len, block_size - ((gpa - s->base) & (block_size - 1)));
-		u64 *b = block_of(s, gpa);
+		u64 n;
+		u8 *guest = ram_at(vm, find_slot(vm, gpa), gpa, &n);
 
-		if (!(__atomic_load_n(b, __ATOMIC_ACQUIRE) & BLOCK_ZEROED)) {
-			spin_lock(&vm->vmx.lock);
-			zero_block(s, b);
-			spin_unlock(&vm->vmx.lock);
-		}
-		access_block(how, phys_to_virt(backing(s, gpa)), buf, n);
+		n = min_u64(n, len);
+		access_block(how, guest, buf, n);
 		if (how != ACCESS_FILL)
 			buf += n;
 		gpa += n;
 		len -= n;
 	}
 	return 0;
+}
+
+void *vm_pointer(struct vm *vm, gpa_t gpa, size_t len)
+{
+	struct vm_slot *s = find_slot(vm, gpa);
+	u64 left;
+	u8 *p;
+
+	if (!s)
+		return NULL;
+	p = ram_at(vm, s, gpa, &left);
+	return len <= left ? p : NULL;
 }
 
 int vm_read(struct vm *vm, gpa_t gpa, void *buf, size_t len)

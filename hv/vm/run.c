@@ -6,6 +6,7 @@
 #include "hv/host/percpu.h"
 #include "hv/host/print.h"
 #include "hv/host/timer.h"
+#include "hv/host/trace.h"
 #include "hv/host/x86.h"
 #include "hv/vm/internal.h"
 
@@ -83,6 +84,7 @@ static int block(struct vcpu *vcpu, struct cpu *cpu)
 {
 	int ret = vcpu_deliver_events(vcpu);
 
+	trace("run: block", vcpu->id, vcpu->mp_state);
 	count(&run_blocks);
 	atomic_store(&cpu->in_guest, 0);
 	while (vcpu->mp_state != MP_RUNNABLE && ret == RESUME_GUEST) {
@@ -124,6 +126,7 @@ static int look_again(struct vcpu *vcpu, struct cpu *cpu)
 	if (atomic_load(&cpu->need_resched))
 		return yield(vcpu, cpu);
 	requests = atomic_exchange(&vcpu->requests, 0);
+	trace("run: look again", vcpu->id, requests);
 	if (!requests) {
 		/* A flush generation that has advanced is seen in vmx_enter(). */
 		if (atomic_load(&vcpu->vm->vmx.flush_gen) == vcpu->vmx.flushed_gen)
@@ -182,6 +185,7 @@ static int handle_hypercall(struct vcpu *vcpu)
 
 static int handle_entry_failure(struct vcpu *vcpu)
 {
+	trace("run: entry failed", vcpu->id, vcpu->vmx.exit.hardware_reason);
 	vcpu->run.reason = RUN_EXIT_ENTRY_FAILED;
 	return 0;
 }

@@ -146,6 +146,10 @@ void vcpu_repair_state(struct vcpu *vcpu);
  */
 int vcpu_run_floor(struct vcpu *vcpu, const u32 answer[4], u32 *reason);
 
+/** vcpu_dawdle - make every entry take its time at the race points, see vmx_dawdle() (lab/nmi.c).
+ */
+void vcpu_dawdle(struct vcpu *vcpu, u32 rounds);
+
 /** vcpu_run_counted - vcpu_run() with every host instruction between exit and entry counted. */
 int vcpu_run_counted(struct vcpu *vcpu, struct vmx_path_count *c);
 

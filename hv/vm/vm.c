@@ -4,6 +4,7 @@
 #include "hv/host/mem.h"
 #include "hv/host/percpu.h"
 #include "hv/host/thread.h"
+#include "hv/host/trace.h"
 #include "hv/vm/internal.h"
 
 static _Atomic int cpu_error;
@@ -88,9 +89,13 @@ void vm_destroy(struct vm *vm)
 
 static int check_slot(struct vm *vm, gpa_t base, u64 size)
 {
+	struct ept_mapping m;
+
 	if (!size || !IS_ALIGNED(base | size, PAGE_SIZE) || base + size < base)
 		return -EINVAL;
 	if (size >= EPT_SIZE_2M && !IS_ALIGNED(base, EPT_SIZE_2M))
+		return -EINVAL;
+	if (ept_lookup(&vm->vmx.ept, base + size - 1, &m) == -ERANGE)
 		return -EINVAL;
 	for (unsigned int i = 0; i < vm->nr_slots; i++) {
 		struct vm_slot *s = &vm->slot[i];
@@ -98,7 +103,9 @@ static int check_slot(struct vm *vm, gpa_t base, u64 size)
 		if (base < s->base + s->size && s->base < base + size)
 			return -EEXIST;
 	}
-	return vm->nr_slots == VM_MAX_SLOTS ? -ENOSPC : 0;
+	if (vm->nr_slots == VM_MAX_SLOTS)
+		return -ENOSPC;
+	return size / PAGE_SIZE > page_nr_free() ? -ENOMEM : 0;
 }
 
 int vm_add_ram(struct vm *vm, gpa_t base, u64 size)
@@ -146,6 +153,7 @@ void vm_kick_all(struct vm *vm)
 
 void vm_stop(struct vm *vm)
 {
+	trace("vm: stop", vm->nr_vcpus, 0);
 	/* Never released: the VM is over. */
 	atomic_fetch_add(&vm->hold, 1);
 	vm_kick_all(vm);

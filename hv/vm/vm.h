@@ -66,7 +66,7 @@ void vm_destroy(struct vm *vm);
 /**
  * vm_add_ram - give the VM memory
  * @base, @size: bytes, multiples of 4 KiB, not 0; at least 2 MiB aligned when @size is 2 MiB or
- * more
+ * more; within the addresses that second-level tables reach
  *
  * Returns 0, -EINVAL, -EEXIST (overlaps a slot), -ENOSPC (too many slots), -ENOMEM (the machine has
  * less free memory). Before the first vcpu_run().
@@ -112,6 +112,9 @@ int vm_drop_page(struct vm *vm, gpa_t gpa);
  * Any thread, one of the vCPUs' own included. Does not wait.
  */
 void vm_stop(struct vm *vm);
+
+/** vm_entries_barred - VM entries so far that an NMI in root mode has stopped. */
+u64 vm_entries_barred(void);
 
 /* The TSC when the first vCPU of this run was about to enter its guest; 0 before. */
 extern _Atomic u64 vm_first_guest_tick;

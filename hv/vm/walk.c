@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The guest's own page tables, walked in software for the hypervisor's accesses on the guest's
- * behalf (string I/O). Checks presence, write and user rights and NX-free data access, and sets
- * accessed and dirty bits as the processor does. Source: Intel SDM, chapter on paging.
+ * behalf (string I/O). Checks presence, reserved bits, write and user rights and SMAP for a data
+ * access, and sets accessed and dirty bits as the processor does. Source: Intel SDM, chapter on
+ * paging.
  */
 #include "hv/host/errno.h"
 #include "hv/host/x86.h"
@@ -14,16 +15,29 @@
 #define PTE_A	BIT(5)
 #define PTE_D	BIT(6)
 #define PTE_PS	BIT(7)
+#define PTE_NX	BIT(63)
 #define PTE_PFN (BIT(52) - PAGE_SIZE)
 
-#define PF_P 1u
-#define PF_W 2u
-#define PF_U 4u
+#define PAE_RESERVED   0x7ff0000000000000ull /* bits 62:52, which 4-level paging ignores */
+#define PSE36_RESERVED BIT(21)
+#define LARGE_PAT      BIT(12) /* of a large page: the bit below its reserved ones */
+
+#define PF_P	1u
+#define PF_W	2u
+#define PF_U	4u
+#define PF_RSVD 8u
+
+#define RFLAGS_AC BIT(18)
 
 struct walk {
 	u64 cr0, cr3, cr4, efer;
-	bool write, user;
+	bool write, user, smap;
 	unsigned int levels, entry_size;
+	/* What was found on the way, by level; 0 is the lowest. */
+	struct {
+		void *at;
+		u64 value;
+	} entry[4];
 };
 
 static void start(struct vcpu *vcpu, struct walk *w, bool write)
@@ -38,6 +52,7 @@ static void start(struct vcpu *vcpu, struct walk *w, bool write)
 	w->efer = vmx_get(v, REG_EFER);
 	w->write = write;
 	w->user = ((ss.access >> 5) & 3) == 3;
+	w->smap = (w->cr4 & CR4_SMAP) && !(vmx_get(v, REG_RFLAGS) & RFLAGS_AC);
 	w->levels = w->efer & EFER_LMA ? 4 : w->cr4 & CR4_PAE ? 3 : 2;
 	w->entry_size = w->levels == 2 ? 4 : 8;
 }
@@ -56,6 +71,34 @@ static bool is_leaf(const struct walk *w, unsigned int level, u64 pte)
 	return level <= (w->levels == 4 ? 2u : 1u) && (pte & PTE_PS);
 }
 
+static gpa_t leaf_address(const struct walk *w, unsigned int level, gva_t va)
+{
+	u64 offset = BIT(level_shift(w, level)) - 1, pte = w->entry[level].value;
+	u64 frame = pte & PTE_PFN;
+
+	if (w->levels == 2 && level) /* 4 MiB page: PSE-36 bits above the frame */
+		frame = (pte & 0xffc00000) | (pte & 0x1fe000) << 19;
+	return (frame & ~offset) | (va & offset);
+}
+
+static bool has_reserved(const struct walk *w, unsigned int level, u64 pte)
+{
+	bool large = level && is_leaf(w, level, pte);
+	u64 reserved = BIT(52) - BIT(vmx_caps.phys_bits);
+
+	if (w->levels == 2)
+		return large && ((pte & PSE36_RESERVED) || (leaf_address(w, level, 0) & reserved));
+	if (!(w->efer & EFER_NXE))
+		reserved |= PTE_NX;
+	if (w->levels == 3)
+		reserved |= PAE_RESERVED;
+	if (level == 3)
+		reserved |= PTE_PS;
+	if (large)
+		reserved |= BIT(level_shift(w, level)) - 2 * LARGE_PAT;
+	return pte & reserved;
+}
+
 /* The top-level entries of PAE paging carry no rights and no accessed bit. */
 static bool has_rights(const struct walk *w, unsigned int level)
 {
@@ -64,67 +107,95 @@ static bool has_rights(const struct walk *w, unsigned int level)
 
 static bool allowed(const struct walk *w, u64 rights)
 {
-	if (w->user && !(rights & PTE_U))
+	if (w->user ? !(rights & PTE_U) : w->smap && (rights & PTE_U))
 		return false;
 	return !w->write || (rights & PTE_W) || (!w->user && !(w->cr0 & CR0_WP));
 }
 
-static int fault(const struct walk *w, bool present, u32 *error)
+static int fault(const struct walk *w, u32 why, u32 *error)
 {
-	*error = (present ? PF_P : 0) | (w->write ? PF_W : 0) | (w->user ? PF_U : 0);
+	*error = why | (w->write ? PF_W : 0) | (w->user ? PF_U : 0);
 	return -EFAULT;
 }
 
-static gpa_t leaf_address(const struct walk *w, unsigned int level, u64 pte, gva_t va)
+/* Entries are read whole: other vCPUs may be writing them. */
+static bool read_entry(struct vcpu *vcpu, struct walk *w, unsigned int level, gpa_t gpa)
 {
-	u64 offset = BIT(level_shift(w, level)) - 1;
-	u64 frame = pte & PTE_PFN;
+	void *p = vm_pointer(vcpu->vm, gpa, w->entry_size);
 
-	if (w->levels == 2 && level) /* 4 MiB page: PSE-36 bits above the frame */
-		frame = (pte & 0xffc00000) | (pte & 0x1fe000) << 19;
-	return (frame & ~offset) | (va & offset);
+	w->entry[level].at = p;
+	if (!p)
+		return false;
+	w->entry[level].value = w->entry_size == 4 ? __atomic_load_n((u32 *)p, __ATOMIC_ACQUIRE)
+						   : __atomic_load_n((u64 *)p, __ATOMIC_ACQUIRE);
+	return w->entry[level].value & PTE_P;
+}
+
+/* Find the leaf for @va; *@level says where. */
+static int find_leaf(struct vcpu *vcpu, struct walk *w, gva_t va, unsigned int *level, u32 *error)
+{
+	gpa_t table = w->levels == 3 ? w->cr3 & 0xffffffe0 : w->cr3 & PTE_PFN;
+	u64 rights = PTE_W | PTE_U, pte;
+
+	for (*level = w->levels - 1;; --*level) {
+		u64 index = (va >> level_shift(w, *level)) & (w->levels == 2 ? 0x3ff : 0x1ff);
+
+		if (w->levels == 3 && *level == 2)
+			index &= 3;
+		if (!read_entry(vcpu, w, *level, table + index * w->entry_size))
+			return fault(w, 0, error);
+		pte = w->entry[*level].value;
+		if (has_reserved(w, *level, pte))
+			return fault(w, PF_P | PF_RSVD, error);
+		if (has_rights(w, *level))
+			rights &= pte;
+		if (is_leaf(w, *level, pte))
+			break;
+		table = pte & PTE_PFN;
+	}
+	return allowed(w, rights) ? 0 : fault(w, PF_P, error);
+}
+
+static bool replace(const struct walk *w, unsigned int level, u64 value)
+{
+	u64 old = w->entry[level].value;
+	u32 old32 = (u32)old;
+
+	if (w->entry_size == 4)
+		return __atomic_compare_exchange_n((u32 *)w->entry[level].at, &old32, (u32)value,
+						   false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+	return __atomic_compare_exchange_n((u64 *)w->entry[level].at, &old, value, false,
+					   __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
+/* Set accessed and dirty bits from the top down; false when an entry has changed since. */
+static bool mark_used(const struct walk *w, unsigned int leaf)
+{
+	for (unsigned int level = w->levels; level-- > leaf;) {
+		u64 set = PTE_A | (w->write && level == leaf ? PTE_D : 0);
+		u64 old = w->entry[level].value;
+
+		if (has_rights(w, level) && (old & set) != set && !replace(w, level, old | set))
+			return false;
+	}
+	return true;
 }
 
 int vcpu_translate(struct vcpu *vcpu, gva_t va, bool write, gpa_t *gpa, u32 *error)
 {
-	u64 rights = PTE_W | PTE_U, pte = 0;
-	gpa_t at[4] = { 0 };
-	struct walk w;
 	unsigned int level;
+	struct walk w;
+	int err;
 
 	start(vcpu, &w, write);
 	if (!(w.cr0 & CR0_PG)) {
 		*gpa = va;
 		return 0;
 	}
-	gpa_t table = w.levels == 3 ? w.cr3 & 0xffffffe0 : w.cr3 & PTE_PFN;
-
-	for (level = w.levels - 1;; level--) {
-		u64 index = (va >> level_shift(&w, level)) & (w.levels == 2 ? 0x3ff : 0x1ff);
-
-		if (w.levels == 3 && level == 2)
-			index &= 3;
-		at[level] = table + index * w.entry_size;
-		pte = 0;
-		if (vm_read(vcpu->vm, at[level], &pte, w.entry_size) || !(pte & PTE_P))
-			return fault(&w, false, error);
-		if (has_rights(&w, level))
-			rights &= pte;
-		if (is_leaf(&w, level, pte))
-			break;
-		table = pte & PTE_PFN;
-	}
-	if (!allowed(&w, rights))
-		return fault(&w, true, error);
-	*gpa = leaf_address(&w, level, pte, va);
-	for (unsigned int l = level; l < w.levels; l++) {
-		u64 entry = 0, set = PTE_A | (write && l == level ? PTE_D : 0);
-
-		if (!has_rights(&w, l) || vm_read(vcpu->vm, at[l], &entry, w.entry_size) ||
-		    (entry & set) == set)
-			continue;
-		entry |= set;
-		vm_write(vcpu->vm, at[l], &entry, w.entry_size);
-	}
-	return 0;
+	do {
+		err = find_leaf(vcpu, &w, va, &level, error);
+	} while (!err && !mark_used(&w, level));
+	if (!err)
+		*gpa = leaf_address(&w, level, va);
+	return err;
 }

@@ -3,9 +3,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
+#include <sanitizer/asan_interface.h>
 
 #include "hv/host/apic.h"
 #include "hv/host/cpuid.h"
@@ -29,6 +30,7 @@ u32 nr_cpus;
 
 static struct cpu cpu_data[FAKE_CPUS];
 static unsigned int fail_countdown;
+static void arena_reset(void);
 
 void fake_machine_reset(void)
 {
@@ -48,6 +50,7 @@ void fake_machine_reset(void)
 	}
 	tsc_hz = 1000000000;
 	fail_countdown = 0;
+	arena_reset();
 }
 
 struct cpu *this_cpu(void)
@@ -159,23 +162,51 @@ bool timer_cancel(struct timer *t)
 	return false;
 }
 
-/* --- pages: libc's, so that the sanitizer sees what lies beyond a block ---------------------- */
+/* --- pages ------------------------------------------------------------------------------------
+ *
+ * From an arena in which only what is handed out may be touched: the sanitizer sees what lies
+ * beyond a block, and what was freed. "Physical" addresses are offsets into it.
+ */
+
+#define ARENA_SIZE MIB(512)
+
+static u8 *arena;
+static u64 arena_used;
+
+static void arena_reset(void)
+{
+	if (!arena) {
+		void *p = mmap(NULL, ARENA_SIZE + MIB(4), PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+		assert_ptr_not_equal(p, MAP_FAILED);
+		arena = (u8 *)ALIGN_UP((uintptr_t)p, MIB(4));
+	}
+	madvise(arena, arena_used, MADV_DONTNEED);
+	ASAN_POISON_MEMORY_REGION(arena, ARENA_SIZE);
+	direct_map_base = (u64)(uintptr_t)arena;
+	arena_used = PAGE_SIZE; /* physical page 0 is nobody's */
+}
 
 void fake_page_fail(unsigned int n)
 {
 	fail_countdown = n;
 }
 
+/* Nothing is handed out twice in a test. */
 void *page_alloc(unsigned int order, unsigned int flags)
 {
 	size_t size = PAGE_SIZE << order;
-	void *p;
+	u8 *p;
 
 	assert_in_range(order, 0, PAGE_MAX_ORDER);
 	if ((fail_countdown && !--fail_countdown) || size / PAGE_SIZE > fake_machine.pages_free)
 		return NULL;
-	p = aligned_alloc(size, size);
-	assert_non_null(p);
+	arena_used = ALIGN_UP(arena_used, size);
+	p = arena + arena_used;
+	arena_used += size + PAGE_SIZE;
+	assert_in_range(arena_used, 0, ARENA_SIZE);
+	ASAN_UNPOISON_MEMORY_REGION(p, size);
 	memset(p, flags & PAGE_ZERO ? 0 : POISON, size);
 	fake_machine.pages_live += size / PAGE_SIZE;
 	fake_machine.pages_free -= size / PAGE_SIZE;
@@ -184,11 +215,14 @@ void *page_alloc(unsigned int order, unsigned int flags)
 
 void page_free(void *page, unsigned int order)
 {
+	size_t size = PAGE_SIZE << order;
+
 	if (!page)
 		return;
-	free(page);
-	fake_machine.pages_live -= 1ul << order;
-	fake_machine.pages_free += 1ul << order;
+	memset(page, POISON, size); /* complains when it is free already */
+	ASAN_POISON_MEMORY_REGION(page, size);
+	fake_machine.pages_live -= size / PAGE_SIZE;
+	fake_machine.pages_free += size / PAGE_SIZE;
 }
 
 unsigned int page_order(u64 bytes)
