@@ -101,6 +101,16 @@ static int block(struct vcpu *vcpu, struct cpu *cpu)
 	return ret;
 }
 
+/* Deliver what is pending to a running vCPU. INIT among it stops it: then wait for the start-up. */
+static int take_events(struct vcpu *vcpu, struct cpu *cpu)
+{
+	int ret = vcpu_deliver_events(vcpu);
+
+	if (unlikely(vcpu->mp_state != MP_RUNNABLE && ret == RESUME_GUEST))
+		ret = block(vcpu, cpu);
+	return ret;
+}
+
 /*
  * Let other threads of this CPU run; they may load another vCPU. Whoever is still runnable
  * afterwards waits for the next heartbeat: two vCPUs that share a CPU would otherwise yield to each
@@ -126,15 +136,16 @@ static int look_again(struct vcpu *vcpu, struct cpu *cpu)
 	if (atomic_load(&cpu->need_resched))
 		return yield(vcpu, cpu);
 	requests = atomic_exchange(&vcpu->requests, 0);
-	trace("run: look again", vcpu->id, requests);
 	if (!requests) {
 		/* A flush generation that has advanced is seen in vmx_enter(). */
 		if (atomic_load(&vcpu->vm->vmx.flush_gen) == vcpu->vmx.flushed_gen)
 			count(&kicks_erroneous);
 		return RESUME_GUEST;
 	}
+	if (!(requests & REQ_EXIT))
+		return take_events(vcpu, cpu);
 	ret = vcpu_deliver_events(vcpu);
-	return requests & REQ_EXIT && ret == RESUME_GUEST ? -EINTR : ret;
+	return ret == RESUME_GUEST ? -EINTR : ret;
 }
 
 static int handle_memory(struct vcpu *vcpu)
@@ -221,7 +232,7 @@ static noinline int handle(struct vcpu *vcpu, u32 reason)
 	case VM_EXIT_CR: return vcpu_handle_cr(vcpu);
 	case VM_EXIT_MEMORY: return handle_memory(vcpu);
 	case VM_EXIT_EXCEPTION: return vcpu_handle_exception(vcpu);
-	case VM_EXIT_WINDOW: return vcpu_deliver_events(vcpu);
+	case VM_EXIT_WINDOW: return take_events(vcpu, cpu);
 	case VM_EXIT_XSETBV: return vcpu_handle_xsetbv(vcpu);
 	case VM_EXIT_CACHE: vmx_skip_instruction(&vcpu->vmx); return RESUME_GUEST;
 	case VM_EXIT_UNDEFINED: return vcpu_inject(vcpu, EXC_UD);

@@ -3,7 +3,6 @@
 #include "hv/host/apic.h"
 #include "hv/host/errno.h"
 #include "hv/host/mem.h"
-#include "hv/host/trace.h"
 #include "hv/host/x86.h"
 #include "hv/vm/internal.h"
 
@@ -72,7 +71,6 @@ void vcpu_kick(struct vcpu *vcpu)
 
 	atomic_thread_fence(memory_order_seq_cst);
 	if (atomic_compare_exchange_strong(&vcpu->mode, &mode, EXITING_GUEST_MODE)) {
-		trace("kick: NMI", vcpu->id, atomic_load(&vcpu->cpu));
 		apic_send_nmi(atomic_load(&vcpu->cpu));
 		return;
 	}

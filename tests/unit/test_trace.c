@@ -118,13 +118,29 @@ static void test_wrap(void **state)
 		assert_non_null(cpu_data[i].trace);
 }
 
+/* After test_wrap(): CPU 0 has a full ring, CPU 1 two events, CPU 2 no ring. */
+static void test_last(void **state)
+{
+	static struct trace_event e[TRACE_EVENTS];
+
+	assert_int_equal(trace_last(0, e, UINT32_MAX), TRACE_EVENTS);
+	for (u64 i = 0; i < TRACE_EVENTS; i++)
+		assert_int_equal(e[i].tsc, 100 + 2 * TRACE_EVENTS + i);
+	assert_int_equal(trace_last(1, e, TRACE_EVENTS), 2);
+	assert_string_equal(e[0].name, "b");
+	assert_string_equal(e[1].name, "c");
+	assert_int_equal(trace_last(1, e, 1), 1);
+	assert_string_equal(e[0].name, "c");
+	assert_int_equal(trace_last(0, e, 0), 0);
+	assert_int_equal(trace_last(2, e, TRACE_EVENTS), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_early),
-		cmocka_unit_test(test_no_memory),
-		cmocka_unit_test(test_merge),
-		cmocka_unit_test(test_wrap),
+		cmocka_unit_test(test_early), cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_merge), cmocka_unit_test(test_wrap),
+		cmocka_unit_test(test_last),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
