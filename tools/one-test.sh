@@ -30,7 +30,7 @@ seconds=$(($(date +%s) - start))
 	not*)
 		# What failed inside the run, then how it ended.
 		{
-			grep -a -m 8 -A 1 '^  FAILED ' "$log"
+			grep -a -m 8 -A 1 -e '^  FAILED ' -e '^not ok' -e ' error: ' "$log"
 			tail -n 5 "$log"
 		} | sed 's/^/#   /'
 		[ $status != 124 ] || echo "#   took longer than 1800 s"

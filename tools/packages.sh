@@ -6,6 +6,7 @@ TESTED_BOCHS=2.7
 TESTED_QEMU=7.2
 TESTED_GRUB=2.06
 
+tab=$(printf '\t')
 BOCHS_SHARE=${BXSHARE:-/usr/share/bochs}
 
 # item, a command or file that proves it is there, Debian's package, what it is for
@@ -36,11 +37,10 @@ shellcheck	shellcheck	shellcheck	checks the scripts
 END
 }
 
-# need ITEM...: install the packages of these items that are missing.
-need()
+# lacking ITEM...: "PACKAGE<tab>PURPOSE" of these items that are not there.
+lacking()
 {
-	tab=$(printf '\t')
-	missing=$(package_table | while IFS=$tab read -r item probe package purpose; do
+	package_table | while IFS=$tab read -r item probe package purpose; do
 		case " $* " in
 		*" $item "*) ;;
 		*) continue ;;
@@ -49,7 +49,13 @@ need()
 		/*) [ -e "$probe" ] ;;
 		*) command -v "$probe" >/dev/null ;;
 		esac || printf '%s\t%s\n' "$package" "$purpose"
-	done)
+	done
+}
+
+# need ITEM...: install the packages of these items that are missing.
+need()
+{
+	missing=$(lacking "$@")
 	[ -n "$missing" ] || return 0
 
 	printf '%s\n' "$missing" | while IFS=$tab read -r package purpose; do
@@ -62,6 +68,9 @@ need()
 	command -v apt-get >/dev/null ||
 		die 2 "there is no apt-get here; install what is missing by hand ($packages)"
 	install_packages
+	missing=$(lacking "$@" | cut -f 1 | tr '\n' ' ')
+	[ -z "$missing" ] ||
+		die 126 "still incomplete; try: apt-get install --reinstall ${missing% }"
 }
 
 install_packages()

@@ -17,6 +17,7 @@
 #include "hv/host/string.h"
 #include "hv/host/thread.h"
 #include "hv/host/timer.h"
+#include "hv/host/trace.h"
 #include "tests/unit/fake_host.h"
 #include "tests/unit/fake_machine.h"
 
@@ -30,137 +31,6 @@ u32 nr_cpus;
 
 static struct cpu cpu_data[FAKE_CPUS];
 static unsigned int fail_countdown;
-static void arena_reset(void);
-
-void fake_machine_reset(void)
-{
-	fake_machine = (struct fake_machine){
-		.now = 1000000,
-		.xcr0 = 1,
-		.pages_free = MIB(64) / PAGE_SIZE,
-		.max_basic = 0x16,
-		.max_extended = 0x80000008,
-		.xcr0_mask = 0x2e7,
-	};
-	memset(cpu_data, 0, sizeof(cpu_data));
-	nr_cpus = FAKE_CPUS;
-	for (u32 i = 0; i < FAKE_CPUS; i++) {
-		cpu_data[i].id = i;
-		cpus[i] = &cpu_data[i];
-	}
-	tsc_hz = 1000000000;
-	fail_countdown = 0;
-	arena_reset();
-}
-
-struct cpu *this_cpu(void)
-{
-	return cpus[fake_machine.cpu];
-}
-
-/* --- time and interrupts --------------------------------------------------------------------- */
-
-u64 ticks_now(void)
-{
-	return fake_machine.now;
-}
-
-void spin_ticks(u64 ticks)
-{
-	fake_machine.now += ticks;
-	if (fake_machine.on_spin)
-		fake_machine.on_spin();
-}
-
-void apic_send_nmi(u32 cpu)
-{
-	assert_in_range(cpu, 0, FAKE_CPUS - 1);
-	fake_machine.nmis[cpu]++;
-	if (fake_machine.on_nmi)
-		fake_machine.on_nmi(cpu);
-}
-
-void irq_dispatch(u8 vector)
-{
-	fake_machine.irqs[vector]++;
-}
-
-void irq_window(void)
-{
-	assert_int_equal(fake_locks_held(), 0);
-	fake_machine.irq_windows++;
-}
-
-/* --- threads --------------------------------------------------------------------------------- */
-
-struct thread {
-	int nothing;
-};
-
-/* A new thread is over before its creator goes on: what it does here is short. */
-int thread_create(struct thread **out, u32 cpu, const char *name, void (*fn)(void *), void *arg)
-{
-	u32 here = fake_machine.cpu;
-	static struct thread done;
-
-	if (fake_machine.no_threads)
-		return -ENOMEM;
-	fake_machine.cpu = cpu;
-	fn(arg);
-	fake_machine.cpu = here;
-	*out = &done;
-	return 0;
-}
-
-void thread_join(struct thread *t)
-{
-}
-
-struct thread *thread_current(void)
-{
-	static struct thread only;
-
-	return &only;
-}
-
-void thread_block(_Atomic bool *woken)
-{
-	assert_int_equal(fake_locks_held(), 0);
-	fake_machine.blocks++;
-	if (!*woken && fake_machine.on_block)
-		fake_machine.on_block();
-	if (!*woken)
-		fail_msg("a thread sleeps for ever");
-}
-
-void thread_wake(struct thread *t)
-{
-}
-
-void thread_yield(void)
-{
-	assert_int_equal(fake_locks_held(), 0);
-	fake_machine.yields++;
-	if (fake_machine.on_yield)
-		fake_machine.on_yield();
-}
-
-/* Waiting with a deadline is nothing that hv/vm does. */
-void timer_init(struct timer *t, void (*fn)(struct timer *t))
-{
-	fail_msg("a timer");
-}
-
-void timer_arm(struct timer *t, u64 deadline)
-{
-	fail_msg("a timer");
-}
-
-bool timer_cancel(struct timer *t)
-{
-	fail_msg("a timer");
-	return false;
-}
 
 /* --- pages ------------------------------------------------------------------------------------
  *
@@ -240,6 +110,143 @@ u64 page_nr_free(void)
 	return fake_machine.pages_free;
 }
 
+/* --- CPUs ------------------------------------------------------------------------------------ */
+
+void fake_machine_reset(void)
+{
+	fake_machine = (struct fake_machine){
+		.now = 1000000,
+		.xcr0 = 1,
+		.pages_free = MIB(64) / PAGE_SIZE,
+		.max_basic = 0x16,
+		.max_extended = 0x80000008,
+		.host_xcr0 = 0x2ff, /* with MPX */
+		.xcr0_mask = 0x2e7,
+	};
+	memset(cpu_data, 0, sizeof(cpu_data));
+	nr_cpus = FAKE_CPUS;
+	for (u32 i = 0; i < FAKE_CPUS; i++) {
+		cpu_data[i].id = i;
+		cpus[i] = &cpu_data[i];
+	}
+	tsc_hz = 1000000000;
+	fail_countdown = 0;
+	arena_reset();
+}
+
+struct cpu *this_cpu(void)
+{
+	return cpus[fake_machine.cpu];
+}
+
+/* --- time and interrupts --------------------------------------------------------------------- */
+
+u64 ticks_now(void)
+{
+	return fake_machine.now;
+}
+
+void spin_ticks(u64 ticks)
+{
+	fake_machine.now += ticks;
+	if (fake_machine.on_spin)
+		fake_machine.on_spin();
+}
+
+void apic_send_nmi(u32 cpu)
+{
+	assert_in_range(cpu, 0, FAKE_CPUS - 1);
+	fake_machine.nmis[cpu]++;
+}
+
+void irq_dispatch(u8 vector)
+{
+	fake_machine.irqs[vector]++;
+}
+
+void irq_window(void)
+{
+	assert_int_equal(fake_locks_held(), 0);
+	fake_machine.irq_windows++;
+}
+
+/* Nobody reads it here. */
+void trace(const char *name, u64 a, u64 b)
+{
+}
+
+/* --- threads --------------------------------------------------------------------------------- */
+
+struct thread {
+	int nothing;
+};
+
+/* A new thread is over before its creator goes on: what it does here is short. */
+int thread_create(struct thread **out, u32 cpu, const char *name, void (*fn)(void *), void *arg)
+{
+	u32 here = fake_machine.cpu;
+	static struct thread done;
+
+	if (fake_machine.no_threads)
+		return -ENOMEM;
+	fake_machine.cpu = cpu;
+	fn(arg);
+	fake_machine.cpu = here;
+	*out = &done;
+	return 0;
+}
+
+void thread_join(struct thread *t)
+{
+}
+
+struct thread *thread_current(void)
+{
+	static struct thread only;
+
+	return &only;
+}
+
+void thread_block(_Atomic bool *woken)
+{
+	assert_int_equal(fake_locks_held(), 0);
+	fake_machine.blocks++;
+	if (!*woken && fake_machine.on_block)
+		fake_machine.on_block();
+	if (!*woken)
+		fail_msg("a thread sleeps for ever");
+}
+
+void thread_wake(struct thread *t)
+{
+}
+
+void thread_yield(void)
+{
+	assert_int_equal(fake_locks_held(), 0);
+	atomic_store(&this_cpu()->need_resched, 0);
+	fake_machine.yields++;
+	if (fake_machine.on_yield)
+		fake_machine.on_yield();
+}
+
+/* Waiting with a deadline is nothing that hv/vm does. */
+void timer_init(struct timer *t, void (*fn)(struct timer *t))
+{
+	fail_msg("a timer");
+}
+
+void timer_arm(struct timer *t, u64 deadline)
+{
+	fail_msg("a timer");
+}
+
+bool timer_cancel(struct timer *t)
+{
+	fail_msg("a timer");
+	return false;
+}
+
 /* --- CPUID: a processor that has every feature there is -------------------------------------- */
 
 struct component {
@@ -247,7 +254,8 @@ struct component {
 };
 
 static const struct component components[] = {
-	{ 2, 256, 576 }, { 5, 64, 1088 }, { 6, 512, 1152 }, { 7, 1024, 1664 }, { 9, 8, 2688 },
+	{ 2, 256, 576 },  { 3, 64, 960 },    { 4, 64, 1024 }, { 5, 64, 1088 },
+	{ 6, 512, 1152 }, { 7, 1024, 1664 }, { 9, 8, 2688 },
 };
 
 static u32 xsave_size(u64 xcr0)
@@ -262,18 +270,20 @@ static u32 xsave_size(u64 xcr0)
 
 static void xstate_leaf(u32 subleaf, u32 out[4])
 {
-	const u32 zero[4] = { 0, xsave_size(fake_machine.xcr0), xsave_size(~0ull), 0 };
+	const u32 zero[4] = { 0, xsave_size(fake_machine.xcr0), xsave_size(fake_machine.host_xcr0),
+			      0 };
 	const u32 one[4] = { 0xf, xsave_size(fake_machine.xcr0), 0x300, 0xffff };
 
 	memset(out, 0, 4 * sizeof(*out));
 	if (subleaf < 2)
 		memcpy(out, subleaf ? one : zero, sizeof(zero));
 	if (!subleaf) {
-		out[0] = (u32)fake_machine.xcr0_mask;
-		out[3] = (u32)(fake_machine.xcr0_mask >> 32);
+		out[0] = (u32)fake_machine.host_xcr0;
+		out[3] = (u32)(fake_machine.host_xcr0 >> 32);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(components); i++) {
-		if (components[i].bit != subleaf || !(fake_machine.xcr0_mask & BIT(subleaf)))
+		if (components[i].bit != subleaf || !(fake_machine.host_xcr0 & BIT(subleaf)) ||
+		    (subleaf == 9 && fake_machine.no_pkru_leaf))
 			continue;
 		out[0] = components[i].size;
 		out[1] = components[i].offset;

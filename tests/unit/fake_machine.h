@@ -17,7 +17,6 @@ struct fake_machine {
 	u64 xcr0; /* of the one register that all CPUs share */
 
 	unsigned int nmis[FAKE_CPUS]; /* sent to each CPU */
-	void (*on_nmi)(u32 cpu);
 
 	/* The thread sleeps: this has to wake it, or the test fails. */
 	void (*on_block)(void);
@@ -34,7 +33,9 @@ struct fake_machine {
 	u64 pages_free; /* what page_nr_free() says */
 
 	u32 max_basic, max_extended; /* the highest CPUID leaves */
-	u64 xcr0_mask;		     /* CPUID leaf 0xD */
+	u64 host_xcr0;		     /* the components of CPUID leaf 0xD */
+	u64 xcr0_mask;		     /* those that vmx/ can switch for a guest */
+	bool no_pkru_leaf;	     /* Bochs: the component is there, its leaf empty */
 };
 
 extern struct fake_machine fake_machine;

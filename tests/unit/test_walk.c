@@ -355,6 +355,18 @@ static void test_dirty(void **state)
 	assert_int_equal(guest_get(PT + 8 * I1, 8), FRAME | P | W | U);
 }
 
+/* An entry that points to its own table serves at every level, and changes under the walk. */
+static void test_recursive(void **state)
+{
+	const gva_t va = I4 << 39 | I4 << 30 | I4 << 21 | I4 << 12;
+
+	long_mode_tables(P | W);
+	guest_put(PML4 + 8 * I4, PML4 | P | W, 8);
+	assert_true(reaches(va + 8, true));
+	assert_int_equal(gpa, PML4 + 8);
+	assert_int_equal(guest_get(PML4 + 8 * I4, 8), PML4 | P | W | A | D);
+}
+
 /* The second access finds the bits set and writes nothing; a refused one sets no dirty bit. */
 static void test_no_needless_bits(void **state)
 {
@@ -389,6 +401,7 @@ int main(void)
 		TEST(test_reserved_legacy),
 		TEST(test_accessed),
 		TEST(test_dirty),
+		TEST(test_recursive),
 		TEST(test_no_needless_bits),
 	};
 
