@@ -35,7 +35,8 @@ stillpoint()
 	verb=$1
 	shift
 	# A test's own --timeout comes later and wins.
-	./stillpoint "$verb" --timeout 180 "$@" --no-install --name "check/$TEST_NAME/$runs" >"$TEST_DIR/$runs.txt" 2>&1
+	./stillpoint "$verb" --timeout 180 "$@" --no-install --name "check/$TEST_NAME/$runs" \
+		>"$TEST_DIR/$runs.txt" 2>&1
 	got=$?
 	cat "$TEST_DIR/$runs.txt"
 	[ $got = "$want" ] || fail "./stillpoint $verb${*:+ $*}: status $got, not $want"
