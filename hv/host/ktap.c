@@ -51,11 +51,14 @@ void ktap_begin(unsigned int suites)
 
 void ktap_suite_begin(const char *name)
 {
+	struct text title;
+
 	BUG_ON(in_suite);
 	in_suite = true;
 	suite_name = name;
 	suite_results = suite_failures = 0;
-	printk("  KTAP version 1\n");
+	clean(&title, name);
+	printk("  KTAP version 1\n  # Subtest: %s\n", title.s);
 }
 
 void ktap_suite_end(void)

@@ -5,6 +5,7 @@
  *	KTAP version 1
  *	1..2
  *	  KTAP version 1
+ *	  # Subtest: exits
  *	  ok 1 cpuid returns the table
  *	  not ok 2 port I/O reaches the VMM
  *	  # expected 5, got 4 (lab/exits.c:77)

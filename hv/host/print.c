@@ -2,8 +2,6 @@
 /* Formatted output into buffers, and printk() on top of it. */
 #include "hv/host/print.h"
 
-#include <limits.h>
-
 #include "hv/host/console.h"
 #include "hv/host/string.h"
 
@@ -59,13 +57,13 @@ static void pad(struct out *o, char c, int n)
 	o->len += (size_t)n;
 }
 
-/* A decimal number in a format string; INT_MAX when it is larger. */
+/* A decimal number in a format string; __INT_MAX__ when it is larger. */
 static int parse_number(const char **fmt)
 {
 	int n = 0;
 
 	for (; **fmt >= '0' && **fmt <= '9'; (*fmt)++)
-		n = n > (INT_MAX - 9) / 10 ? INT_MAX : n * 10 + (**fmt - '0');
+		n = n > (__INT_MAX__ - 9) / 10 ? __INT_MAX__ : n * 10 + (**fmt - '0');
 	return n;
 }
 
@@ -115,7 +113,7 @@ static void parse_spec(struct spec *s, const char **fmt, struct args *args)
 		s->width = va_arg(args->ap, int);
 		if (s->width < 0) {
 			s->flags |= FLAG_LEFT;
-			s->width = s->width == INT_MIN ? INT_MAX : -s->width;
+			s->width = s->width == (-__INT_MAX__ - 1) ? __INT_MAX__ : -s->width;
 		}
 	} else {
 		s->width = parse_number(fmt);
@@ -272,7 +270,7 @@ int fmt_vprint(char *buf, size_t size, const char *fmt, va_list ap)
 
 	if (size)
 		buf[o.len < size ? o.len : size - 1] = '\0';
-	return o.len > INT_MAX ? INT_MAX : (int)o.len;
+	return o.len > __INT_MAX__ ? __INT_MAX__ : (int)o.len;
 }
 
 int fmt_print(char *buf, size_t size, const char *fmt, ...)

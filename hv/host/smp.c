@@ -35,7 +35,7 @@
 #define SLOW_STARTUP_US 200
 #define SLOW_ANSWER_US	100000
 #define DISCOVER_US	1000 /* without a MADT: all are there when nobody new came for so long */
-#define ONLINE_US	1000000
+#define ONLINE_US	5000000
 #define STOP_ROUNDS	1000000
 
 /* The head of the trampoline page, from offset 8 on. Addresses are relative until it is copied. */

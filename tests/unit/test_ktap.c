@@ -31,6 +31,7 @@ static void test_run(void **state)
 			    "1..3\n"
 			    "# seed 1\n"
 			    "  KTAP version 1\n"
+			    "  # Subtest: exits\n"
 			    "  ok 1 cpuid returns the table\n"
 			    "  not ok 2 port I/O reaches the VMM\n"
 			    "  # expected 5, got 4\n"
@@ -40,6 +41,7 @@ static void test_run(void **state)
 			    "not ok 1 exits\n"
 			    "ok 2 memory # SKIP needs EPT (secondary control bit 1)\n"
 			    "  KTAP version 1\n"
+			    "  # Subtest: kick\n"
 			    "  ok 1 sums are right\n"
 			    "  1..1\n"
 			    "ok 3 kick\n");
@@ -71,6 +73,7 @@ static void test_awkward_names(void **state)
 	ktap_suite_end();
 	assert_string_equal(stub_console_take(),
 			    "  KTAP version 1\n"
+			    "  # Subtest: a\\#b ok 7 c\n"
 			    "  ok 1 issue \\# SKIP 5  not ok\n"
 			    "  1..1\n"
 			    "ok 5 a\\#b ok 7 c\n");
@@ -98,6 +101,7 @@ static void test_silent_suite_fails(void **state)
 	ktap_suite_end();
 	assert_string_equal(stub_console_take(),
 			    "  KTAP version 1\n"
+			    "  # Subtest: silent\n"
 			    "  not ok 1 the experiment reports a result\n"
 			    "  1..1\n"
 			    "not ok 7 silent\n");
