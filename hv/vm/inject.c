@@ -57,12 +57,23 @@ int vcpu_handle_exception(struct vcpu *vcpu)
 	}
 }
 
-/* INIT: everything but the local APIC's id and base goes back to its reset value. */
+/* INIT and STARTUP leave PAT and the cache bits of CR0 as they were. */
+static void reset_keeping(struct vcpu *vcpu, int sipi_page)
+{
+	struct vmx_vcpu *v = &vcpu->vmx;
+	u64 pat = vmx_get(v, REG_PAT), cr0 = vmx_get(v, REG_CR0) & (CR0_CD | CR0_NW);
+
+	vcpu_reset(vcpu, sipi_page);
+	vmx_set(v, REG_PAT, pat);
+	vmx_set(v, REG_CR0, CR0_ET | cr0);
+}
+
+/* INIT: the local APIC too goes back to its reset value, but for its base. */
 static void take_init(struct vcpu *vcpu)
 {
 	u64 base = vcpu->lapic.base;
 
-	vcpu_reset(vcpu, -1);
+	reset_keeping(vcpu, -1);
 	lapic_reset(vcpu);
 	vcpu->lapic.base = base;
 	vcpu->mp_state = vcpu->id ? MP_WAIT_SIPI : MP_RUNNABLE;
@@ -72,7 +83,7 @@ static void take_startup(struct vcpu *vcpu)
 {
 	if (vcpu->mp_state != MP_WAIT_SIPI)
 		return; /* as the processor: SIPI is ignored elsewhere */
-	vcpu_reset(vcpu, (int)atomic_load(&vcpu->lapic.sipi_page));
+	reset_keeping(vcpu, (int)atomic_load(&vcpu->lapic.sipi_page));
 	vcpu->mp_state = MP_RUNNABLE;
 }
 

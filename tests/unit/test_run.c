@@ -548,6 +548,8 @@ static void run_other_until_init(enum vm_exit_reason reason)
 {
 	fixture_load(other, 1);
 	other->mp_state = MP_RUNNABLE;
+	vmx_set(&other->vmx, REG_PAT, 0x0606060606060606);
+	vmx_set(&other->vmx, REG_CR0, CR0_PE | CR0_ET);
 	fake_machine.on_block = start_other;
 	fake_exit_add(reason)->during = send_init;
 	fake_exit_add(VM_EXIT_TRIPLE_FAULT);
@@ -555,6 +557,8 @@ static void run_other_until_init(enum vm_exit_reason reason)
 	assert_int_equal(fake_machine.nmis[1], 1);
 	assert_int_equal(fake_machine.blocks, 1); /* it waited for the start-up */
 	assert_int_equal(fake_of(other)->seg[VSEG_CS].base, 0x12000);
+	assert_int_equal(vmx_get(&other->vmx, REG_PAT), 0x0606060606060606);
+	assert_int_equal(vmx_get(&other->vmx, REG_CR0), CR0_ET); /* the caches stay on */
 }
 
 /* INIT to a vCPU that runs: no instruction of it is executed before the start-up. */
