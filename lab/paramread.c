@@ -10,18 +10,12 @@
 int param_fail(struct param_error *err, int code, const char *fmt, ...)
 {
 	va_list ap;
-	int len;
 
 	if (!err)
 		return code;
 	va_start(ap, fmt);
-	len = fmt_vprint(err->text, sizeof(err->text), fmt, ap);
+	fmt_vline(err->text, sizeof(err->text), fmt, ap);
 	va_end(ap);
-	if (len >= (int)sizeof(err->text))
-		memcpy(err->text + sizeof(err->text) - 4, "...", 4);
-	for (char *s = err->text; *s; s++)
-		if ((u8)*s < ' ' || (u8)*s > '~')
-			*s = '?';
 	return code;
 }
 

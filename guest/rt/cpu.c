@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* GDT, IDT and TSS of the guest. */
 #include "guest/rt/cpu.h"
+#include "hv/host/trap_stubs.h"
 
 #define TSS_AVAILABLE 0x89 /* P, DPL 0, 64-bit TSS */
-#define STUB_SIZE     16
-
-extern const char trap_stubs[];
 
 struct gate idt[256] __aligned(16);
 static struct tss tss[GUEST_MAX_CPUS] __aligned(16);
@@ -18,7 +16,7 @@ struct tss *cpu_tss(u32 index)
 void idt_init(void)
 {
 	for (unsigned int v = 0; v < ARRAY_SIZE(idt); v++) {
-		u64 stub = (u64)(uintptr_t)(trap_stubs + v * STUB_SIZE);
+		u64 stub = (u64)(uintptr_t)(trap_stubs + v * TRAP_STUB_SIZE);
 
 		idt[v] = (struct gate){
 			.offset0 = (u16)stub,

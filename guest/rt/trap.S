@@ -1,60 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The 256 interrupt entries, and the landing of try_call(). */
-
-/* Vectors that push an error code: 8, 10-14, 17, 21, 29, 30. */
-#define ERROR_CODE_VECTORS 0x60227d00
+/* The landing of try_call(). */
 
 	.text
-	.balign 16
-	.globl trap_stubs
-trap_stubs:
-	.set	vec, 0
-	.rept	256
-	.balign 16
-	.if	(vec > 31) || !((ERROR_CODE_VECTORS >> (vec & 31)) & 1)
-	push	$0
-	.endif
-	push	$vec
-	jmp	trap_common
-	.set	vec, vec + 1
-	.endr
-
-trap_common:
-	push	%rax
-	push	%rcx
-	push	%rdx
-	push	%rbx
-	push	%rbp
-	push	%rsi
-	push	%rdi
-	push	%r8
-	push	%r9
-	push	%r10
-	push	%r11
-	push	%r12
-	push	%r13
-	push	%r14
-	push	%r15
-	cld
-	mov	%rsp, %rdi
-	call	trap_dispatch
-	pop	%r15
-	pop	%r14
-	pop	%r13
-	pop	%r12
-	pop	%r11
-	pop	%r10
-	pop	%r9
-	pop	%r8
-	pop	%rdi
-	pop	%rsi
-	pop	%rbp
-	pop	%rbx
-	pop	%rdx
-	pop	%rcx
-	pop	%rax
-	add	$16, %rsp
-	iretq
 
 /*
  * bool try_run(void (*fn)(void *), void *arg, u64 *landing_rsp)

@@ -3,16 +3,10 @@
 #ifndef GUEST_RT_TRAP_H
 #define GUEST_RT_TRAP_H
 
+#include "hv/host/trap_stubs.h"
 #include "hv/host/types.h"
 
 /* What the entry stubs leave on the stack. */
-struct trap_frame {
-	u64 r15, r14, r13, r12, r11, r10, r9, r8;
-	u64 rdi, rsi, rbp, rbx, rdx, rcx, rax;
-	u64 vector, error;
-	u64 rip, cs, rflags, rsp, ss;
-};
-
 #define NO_FAULT (-1)
 
 struct fault {

@@ -10,15 +10,12 @@
 int load_fail(struct load_error *err, int code, const char *fmt, ...)
 {
 	va_list ap;
-	int len;
 
 	if (!err)
 		return code;
 	va_start(ap, fmt);
-	len = fmt_vprint(err->text, sizeof(err->text), fmt, ap);
+	fmt_vline(err->text, sizeof(err->text), fmt, ap);
 	va_end(ap);
-	if (len >= (int)sizeof(err->text))
-		memcpy(err->text + sizeof(err->text) - 4, "...", 4);
 	return code;
 }
 

@@ -10,7 +10,6 @@
 #include "hv/host/smp.h"
 #include "hv/host/x86.h"
 
-#define STUB_SIZE      16
 #define GATE_INTERRUPT 0x8e /* present, ring 0: clears IF */
 
 #define PF_PRESENT BIT(0)
@@ -30,10 +29,8 @@ struct idt_gate {
 
 _Static_assert(sizeof(struct idt_gate) == 16, "IDT layout");
 
-extern const char trap_stubs[];
 extern const struct ex_entry __ex_table_start[], __ex_table_end[];
 extern const struct nmi_fixup __nmi_fixup_start[], __nmi_fixup_end[];
-void trap_dispatch(struct trap_frame *f);
 
 static struct idt_gate idt[256] __aligned(64);
 
@@ -143,7 +140,7 @@ void trap_dispatch(struct trap_frame *f)
 
 static void set_gate(unsigned int vector, unsigned int ist)
 {
-	u64 stub = (u64)(uintptr_t)trap_stubs + vector * STUB_SIZE;
+	u64 stub = (u64)(uintptr_t)trap_stubs + vector * TRAP_STUB_SIZE;
 
 	idt[vector] = (struct idt_gate){
 		.offset0 = (u16)stub,

@@ -3,19 +3,11 @@
 #ifndef HV_HOST_IRQ_H
 #define HV_HOST_IRQ_H
 
+#include "hv/host/trap_stubs.h"
 #include "hv/host/types.h"
 
 /* Called by the #DB handler when it is set; otherwise a #DB in root mode is fatal. */
-struct trap_frame;
 extern void (*debug_hook)(struct trap_frame *f);
-
-/* What the entry stubs leave on the stack. */
-struct trap_frame {
-	u64 r15, r14, r13, r12, r11, r10, r9, r8;
-	u64 rdi, rsi, rbp, rbx, rdx, rcx, rax;
-	u64 vector, error;
-	u64 rip, cs, rflags, rsp, ss;
-};
 
 /**
  * irq_dispatch - run the handler of a host interrupt and send the EOI

@@ -305,3 +305,12 @@ void printk(const char *fmt, ...)
 	vprintk(fmt, ap);
 	va_end(ap);
 }
+
+void fmt_vline(char *buf, size_t size, const char *fmt, va_list ap)
+{
+	if (fmt_vprint(buf, size, fmt, ap) >= (int)size)
+		memcpy(buf + size - 4, "...", 4);
+	for (; *buf; buf++)
+		if ((u8)*buf < ' ' || (u8)*buf > '~')
+			*buf = '?';
+}

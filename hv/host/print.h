@@ -20,6 +20,14 @@ int fmt_print(char *buf, size_t size, const char *fmt, ...) __printf(3, 4);
 int fmt_vprint(char *buf, size_t size, const char *fmt, va_list ap) __printf(3, 0);
 
 /**
+ * fmt_vline - format one line for a user that may quote what is not ours
+ * @buf, @size: gets the line; at least 4 bytes
+ *
+ * Bytes that are no printable ASCII become '?'; a line that does not fit ends in "...".
+ */
+void fmt_vline(char *buf, size_t size, const char *fmt, va_list ap) __printf(3, 0);
+
+/**
  * printk - print to the console (serial, port 0xE9, log ring)
  *
  * Any context, NMI included. One call's text is not mixed with another CPU's. At most 1023 bytes
