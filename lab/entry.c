@@ -4,14 +4,17 @@
  * nothing else is harmed, and the repaired vCPU runs on.
  */
 #include "hv/host/ktap.h"
+#include "hv/host/machine.h"
 #include "lab/experiment.h"
 #include "lab/tiny.h"
 
 static const struct param_spec entry_spec[] = {
 	PARAM_BOOL("dump", 0, "print the whole VMCS for every failure"),
+	PARAM_U64("stop", 0, 100, 0,
+		  "end the run at this failure (1: the first), as a real one does"),
 };
 
-static void break_one(unsigned int n, const char *field, struct tiny *t, bool dump)
+static void break_one(const char *field, struct tiny *t, bool dump, bool stop)
 {
 	int err = vcpu_run(t->vcpu);
 
@@ -19,7 +22,9 @@ static void break_one(unsigned int n, const char *field, struct tiny *t, bool du
 		    "an entry with a broken %s is refused", field);
 	if (err || t->vcpu->run.reason != RUN_EXIT_ENTRY_FAILED)
 		return;
-	vcpu_report_entry_failure(t->vcpu, dump);
+	vcpu_report_entry_failure(t->vcpu, dump || stop);
+	if (stop)
+		machine_exit(RUN_ENTRY_FAILED, "VM entry with a broken %s", field);
 	ktap_result(vcpu_blamed(field), "the report names %s", field);
 	vcpu_repair_state(t->vcpu);
 	err = vcpu_run(t->vcpu);
@@ -30,6 +35,7 @@ static void break_one(unsigned int n, const char *field, struct tiny *t, bool du
 static void run_entry(const struct param_values *params)
 {
 	bool dump = param_number(params, "dump");
+	u64 stop = param_number(params, "stop");
 	const char *field = "";
 
 	for (unsigned int n = 0; field; n++) {
@@ -41,7 +47,7 @@ static void run_entry(const struct param_values *params)
 		}
 		field = vcpu_break_state(t.vcpu, n);
 		if (field)
-			break_one(n, field, &t, dump);
+			break_one(field, &t, dump, stop == n + 1);
 		vcpu_unload(t.vcpu);
 		tiny_destroy(&t);
 	}

@@ -6,7 +6,8 @@
 case ${1:-} in
 list)
 	printf '%s\n' 1-cpu 2-cpus 4-cpus 8-cpus large-memory small-memory iso-bios iso-uefi clang \
-		same-twice same-twice-4-cpus exit-log x2apic serial vmx-locked-off
+		same-twice same-twice-4-cpus exit-log x2apic serial \
+		vmx-locked-off entry-failed
 	;;
 [1248]-cpu | [1248]-cpus)
 	stillpoint 0 run --cpus "${1%%-*}"
@@ -52,6 +53,13 @@ vmx-locked-off)
 	stillpoint 121 run vmx=locked-off
 	one_clear_line
 	says 'end 121 .*firmware'
+	;;
+entry-failed)
+	# A refused entry that ends the run: the rule from us, the reason from Bochs.
+	stillpoint 123 run entry stop=2
+	says 'VM entry: .*GUEST_CR4'
+	says '^# GUEST_CR4 |GUEST_CR4  '
+	tells 'Bochs: VMENTER FAIL: VMCS guest invalid CR4'
 	;;
 *) unknown_case "$1" ;;
 esac
