@@ -4,8 +4,7 @@
 . tests/boot/lib.sh
 
 case ${1:-} in
-list) printf '%s\n' pvh-1-cpu pvh-2-cpus pvh-8-cpus pvh-large-memory pvh-x2apic iso-bios iso-uefi \
-	machine machine-4-cpus ;;
+list) printf '%s\n' pvh-1-cpu pvh-2-cpus pvh-8-cpus pvh-large-memory pvh-x2apic iso-bios iso-uefi ;;
 pvh-*-cpu | pvh-*-cpus)
 	cpus=${1#pvh-}
 	stillpoint 121 run --machine qemu-tcg --cpus "${cpus%%-*}"
@@ -26,13 +25,6 @@ iso-bios)
 iso-uefi)
 	stillpoint 121 run --machine qemu-tcg --firmware uefi
 	one_clear_line
-	;;
-machine)
-	# What needs no VMX runs here, on other firmware, timers and interrupt controllers.
-	stillpoint 0 run machine --machine qemu-tcg
-	;;
-machine-4-cpus)
-	stillpoint 0 run machine --machine qemu-tcg --cpus 4 --boot iso
 	;;
 *) unknown_case "$1" ;;
 esac
