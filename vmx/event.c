@@ -82,11 +82,16 @@ int vmx_inject(struct vmx_vcpu *v, const struct vm_event *e)
 		info |= INTR_INFO_ERROR;
 	if (vmx_event_queued()) {
 		u64 old = vmcs_read(VM_ENTRY_INTR_INFO);
+		u64 old_type = old & INTR_INFO_TYPE;
 		int vector;
 
 		if (e->type != EVENT_EXCEPTION)
 			return -EBUSY;
-		if ((old & INTR_INFO_TYPE) == INTR_TYPE_EXCEPTION) {
+		/* Delivering an interrupt raises its exception again; the interrupt comes only
+		 * once. */
+		if (old_type == INTR_TYPE_EXT || old_type == INTR_TYPE_NMI)
+			return 0;
+		if (old_type == INTR_TYPE_EXCEPTION) {
 			vector = combine(old & INTR_INFO_VECTOR, e->vector);
 			if (vector < 0)
 				return vector;

@@ -314,6 +314,7 @@ void vmx_skip_quickly(struct vmx_vcpu *v);
  *
  * With an event already queued (one whose delivery was interrupted), exceptions combine by the
  * architecture's rules: contributory pairs become #DF, a fault while delivering #DF a triple fault.
+ * An interrupt or NMI that is queued stays, since its delivery will raise the exception again.
  * Returns 0; -EBUSY when an interrupt or NMI finds an event queued; -EPROTO for a triple fault.
  */
 int vmx_inject(struct vmx_vcpu *v, const struct vm_event *e);
