@@ -8,9 +8,10 @@
 #include "lab/vmm.h"
 
 static const struct param_spec guest_spec[] = {
-	PARAM_U64("mem", 2, 65536, 128, "guest memory in MiB"),
+	PARAM_U64("mem", 2, 3072, 128, "guest memory in MiB"),
 	PARAM_U64("cpus", 1, VM_MAX_VCPUS, 1, "vCPUs"),
 	PARAM_TEXT("append", 0, 512, "", "the guest's command line"),
+	PARAM_BOOL("populate", 0, "zero and map all of its memory before it starts"),
 	PARAM_U64("seconds", 0, 1000000, 0, "time limit in seconds of the TSC, 0: none"),
 };
 
@@ -25,6 +26,7 @@ static void run_module(const struct param_values *params)
 		.ram = MIB(param_number(params, "mem")),
 		.cpus = (u32)param_number(params, "cpus"),
 		.seconds = param_number(params, "seconds"),
+		.populate = param_number(params, "populate"),
 	};
 	const struct boot_module *m = boot_info.module;
 	struct vmm_result result;

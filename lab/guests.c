@@ -9,7 +9,7 @@
 static const struct param_spec guests_spec[] = {
 	PARAM_U64("cpus", 1, VM_MAX_VCPUS, 2,
 		  "vCPUs, pinned to different CPUs where there are any"),
-	PARAM_U64("mem", 8, 65536, 32, "guest memory in MiB"),
+	PARAM_U64("mem", 8, 3072, 32, "guest memory in MiB"),
 };
 
 static const struct {

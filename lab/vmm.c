@@ -151,6 +151,8 @@ static int run_guest(struct vmm *vmm, const struct vmm_config *config, struct vc
 	int err;
 
 	err = vm_add_ram(vmm->vm, 0, config->ram);
+	if (!err && config->populate)
+		err = vm_populate(vmm->vm);
 	if (!err)
 		err = create_vcpus(vmm, config, threads);
 	if (!err)

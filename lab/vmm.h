@@ -12,9 +12,10 @@
 
 struct vmm_config {
 	struct multiboot_image image;
-	u64 ram;     /* bytes, a multiple of 1 MiB */
-	u32 cpus;    /* vCPU i runs on CPU i % nr_cpus */
-	u64 seconds; /* time limit, 0: none */
+	u64 ram;       /* bytes, a multiple of 1 MiB */
+	u32 cpus;      /* vCPU i runs on CPU i % nr_cpus */
+	bool populate; /* map all RAM before the guest starts */
+	u64 seconds;   /* time limit, 0: none */
 	/* Called for every vCPU before it runs; may be NULL. */
 	void (*prepare)(struct vcpu *vcpu, void *arg);
 	void *arg;

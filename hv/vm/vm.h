@@ -73,7 +73,7 @@ void vm_destroy(struct vm *vm);
  */
 int vm_add_ram(struct vm *vm, gpa_t base, u64 size);
 
-/** vm_populate - zero and map all RAM now, with the largest pages possible. 0, -ENOMEM. */
+/** vm_populate - zero and map all RAM now, with pages of 2 MiB where they fit. 0, -ENOMEM. */
 int vm_populate(struct vm *vm);
 
 /**
