@@ -14,6 +14,8 @@ enum apic_reg {
 	REG_ID = 0x20,
 	REG_TPR = 0x80,
 	REG_EOI = 0xb0,
+	REG_LDR = 0xd0,
+	REG_DFR = 0xe0, /* xAPIC only */
 	REG_SVR = 0xf0,
 	REG_ICR = 0x300,
 	REG_ICR_HIGH = 0x310, /* xAPIC only */
@@ -35,12 +37,15 @@ enum apic_reg {
 #define ICR_INIT       (5u << 8)
 #define ICR_STARTUP    (6u << 8)
 #define ICR_PENDING    BIT(12)
+#define ICR_LOGICAL    BIT(11)
 #define ICR_ASSERT     BIT(14)
 #define ICR_OTHERS     (3u << 18) /* all excluding self */
 
 #define APIC_BASE_ADDRESS 0x000ffffffffff000ull
 #define XAPIC_BROADCAST	  0xff
 #define ICR_POLLS	  100000
+#define FLAT_CPUS	  8 /* in xAPIC mode a logical address has a bit for each of so many */
+#define DFR_FLAT	  0xffffffff
 
 static bool x2apic;
 static volatile u32 *xapic;
@@ -121,6 +126,11 @@ void apic_init_cpu(void)
 	apic_write(REG_LVT_ERROR, LVT_MASKED | VECTOR_SPURIOUS);
 	apic_write(REG_TIMER_DIVIDE, TIMER_DIVIDE_1);
 	this_cpu()->apic_id = apic_id();
+	/* In x2APIC mode the logical address follows from the id. */
+	if (!x2apic && this_cpu_id() < FLAT_CPUS) {
+		apic_write(REG_DFR, DFR_FLAT);
+		apic_write(REG_LDR, (u32)BIT(this_cpu_id()) << 24);
+	}
 }
 
 u32 apic_id(void)
@@ -173,6 +183,54 @@ void apic_send_ipi(u32 cpu, u8 vector)
 void apic_send_nmi(u32 cpu)
 {
 	send(cpus[cpu]->apic_id, (u32)ICR_ASSERT | ICR_NMI);
+}
+
+/* x2APIC: a logical address is cluster (id / 16) and a bit for each id in it. */
+static void send_clusters(u64 mask, u32 command)
+{
+	while (mask) {
+		u32 first = cpus[__builtin_ctzll(mask)]->apic_id, bits = 0;
+
+		for (u64 rest = mask; rest; rest &= rest - 1) {
+			u32 cpu = (u32)__builtin_ctzll(rest), id = cpus[cpu]->apic_id;
+
+			if (id >> 4 != first >> 4)
+				continue;
+			bits |= (u32)BIT(id & 15);
+			mask &= ~BIT(cpu);
+		}
+		send(first >> 4 << 16 | bits, command | (u32)ICR_LOGICAL);
+	}
+}
+
+static noinline void send_several(u64 mask, u32 command)
+{
+	if (x2apic) {
+		send_clusters(mask, command);
+	} else if (nr_cpus <= FLAT_CPUS) {
+		send((u32)mask, command | (u32)ICR_LOGICAL);
+	} else {
+		for (; mask; mask &= mask - 1)
+			send(cpus[__builtin_ctzll(mask)]->apic_id, command);
+	}
+}
+
+static void send_mask(u64 mask, u32 command)
+{
+	if (mask & (mask - 1))
+		send_several(mask, command);
+	else
+		send(cpus[__builtin_ctzll(mask)]->apic_id, command);
+}
+
+void apic_send_ipi_mask(u64 mask, u8 vector)
+{
+	send_mask(mask, (u32)ICR_ASSERT | vector);
+}
+
+void apic_send_nmi_mask(u64 mask)
+{
+	send_mask(mask, (u32)ICR_ASSERT | ICR_NMI);
 }
 
 void apic_send_init(u32 id)

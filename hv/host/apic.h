@@ -27,6 +27,16 @@ void apic_eoi(void);
 void apic_send_ipi(u32 cpu, u8 vector);
 void apic_send_nmi(u32 cpu);
 
+/**
+ * apic_send_ipi_mask, apic_send_nmi_mask - the same to several CPUs
+ * @mask: bit i: CPU i, which must be online; not 0. The caller's own CPU may be among them.
+ *
+ * One command for up to 8 CPUs (xAPIC, when there are no more than 8) or for each 16 whose APIC ids
+ * share their upper bits (x2APIC); else one for each.
+ */
+void apic_send_ipi_mask(u64 mask, u8 vector);
+void apic_send_nmi_mask(u64 mask);
+
 /* INIT and STARTUP to an APIC id (start-up only). @page: physical page number below 1 MiB >> 12. */
 void apic_send_init(u32 apic_id);
 void apic_send_startup(u32 apic_id, u8 page);

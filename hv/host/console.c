@@ -36,10 +36,8 @@
 /* Rounds of waiting for the lock: longer than any writer needs, see console_lock(). */
 #define LOCK_ROUNDS (1u << 24)
 
-struct log_ring log_ring __aligned(64) = {
-	.magic = "stillpoint log:",
-	.size = LOG_RING_SIZE,
-};
+/* Described by console_init(): initialised here, 16 KiB of zeroes would be part of the image. */
+struct log_ring log_ring __aligned(64);
 
 static struct {
 	bool e9;
@@ -166,6 +164,8 @@ static void uart_init(void)
 
 void console_init(void)
 {
+	memcpy(log_ring.magic, "stillpoint log:", sizeof(log_ring.magic));
+	log_ring.size = LOG_RING_SIZE;
 	machine_detect();
 	out.e9 = inb(PORT_E9) == PORT_E9;
 	if ((!out.e9 || str_has_word(boot_info.cmdline, "serial")) && uart_probe()) {

@@ -1,10 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Printing the declared counters. */
+/* Finding and printing the declared counters. */
 #include "hv/host/counter.h"
 
 #include "hv/host/print.h"
+#include "hv/host/string.h"
 
 extern struct counter __counters_start[], __counters_end[]; /* linker.ld */
+
+u64 counter_named(const char *name)
+{
+	for (struct counter *c = __counters_start; c < __counters_end; c++)
+		if (!strcmp(c->name, name))
+			return counter_read(c);
+	return 0;
+}
 
 void counters_print(void)
 {

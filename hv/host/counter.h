@@ -27,6 +27,9 @@ static inline u64 counter_read(struct counter *c)
 	return atomic_load_explicit(&c->value, memory_order_relaxed);
 }
 
+/** counter_named - the value of a counter by its name, 0 when there is none of that name. */
+u64 counter_named(const char *name);
+
 /** counters_print - every counter that is not zero: "# counter NAME VALUE (MEANING)", a line each.
  */
 void counters_print(void);

@@ -29,6 +29,7 @@
 #define EPROTO	   71
 #define EOVERFLOW  75
 #define EOPNOTSUPP 95
+#define ESHUTDOWN  108
 #define ETIMEDOUT  110
 #define ECANCELED  125
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* The IDT, and what becomes of exceptions and NMIs in root mode. */
+#include "hv/host/apic.h"
 #include "hv/host/backtrace.h"
 #include "hv/host/errno.h"
 #include "hv/host/gdt.h"
@@ -138,9 +139,16 @@ void trap_dispatch(struct trap_frame *f)
 		die(f);
 }
 
-static void set_gate(unsigned int vector, unsigned int ist)
+extern const char resched_entry[]; /* trap.S */
+
+static const char *stub_of(unsigned int vector)
 {
-	u64 stub = (u64)(uintptr_t)trap_stubs + vector * TRAP_STUB_SIZE;
+	return trap_stubs + vector * TRAP_STUB_SIZE;
+}
+
+static void set_gate(unsigned int vector, const char *entry, unsigned int ist)
+{
+	u64 stub = (u64)(uintptr_t)entry;
 
 	idt[vector] = (struct idt_gate){
 		.offset0 = (u16)stub,
@@ -157,10 +165,11 @@ void exception_init(void)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(idt); i++)
-		set_gate(i, 0);
-	set_gate(EXC_NMI, IST_NMI);
-	set_gate(EXC_DF, IST_DF);
-	set_gate(EXC_MC, IST_MC);
+		set_gate(i, stub_of(i), 0);
+	set_gate(EXC_NMI, stub_of(EXC_NMI), IST_NMI);
+	set_gate(EXC_DF, stub_of(EXC_DF), IST_DF);
+	set_gate(EXC_MC, stub_of(EXC_MC), IST_MC);
+	set_gate(VECTOR_RESCHED, resched_entry, 0);
 	idt_load();
 }
 

@@ -52,6 +52,16 @@ void *page_alloc(unsigned int order, unsigned int flags);
  */
 void page_free(void *p, unsigned int order);
 
+/**
+ * page_split - make several blocks of one, each to be given back by itself
+ * @p: pointer from page_alloc()
+ * @order: the order it was allocated with; a mismatch panics
+ * @into: the order of the new blocks, 0..@order; the contents stay
+ *
+ * Context as page_free().
+ */
+void page_split(void *p, unsigned int order, unsigned int into);
+
 /* Order of an allocated block, by its first byte; panics when @p is no such thing. */
 unsigned int page_block_order(const void *p);
 

@@ -323,18 +323,38 @@ unsigned int page_block_order(const void *p)
 	return allocated_order(__func__, p);
 }
 
+static void check_order(const char *what, const void *p, unsigned int order)
+{
+	unsigned int real = allocated_order(what, p);
+
+	if (real != order)
+		panic("%s(%p, %u): it was allocated with order %u", what, p, order, real);
+}
+
+/* An allocated block is nothing but a head bit: its first page's. */
+void page_split(void *p, unsigned int order, unsigned int into)
+{
+	hfn_t pfn = virt_to_phys(p) >> PAGE_SHIFT;
+	struct zone *z;
+
+	BUG_ON(into > order);
+	check_order(__func__, p, order);
+	spin_lock(&page_lock);
+	z = check_allocated(__func__, p);
+	for (u64 i = 0; i < 1ull << order; i += 1ull << into)
+		word_of(z, pfn + i)->head |= bit_of(z, pfn + i);
+	spin_unlock(&page_lock);
+}
+
 void page_free(void *p, unsigned int order)
 {
 	hfn_t pfn = virt_to_phys(p) >> PAGE_SHIFT;
 	u64 pages = 1ull << order;
-	unsigned int real;
 	struct zone *z;
 
 	if (!p)
 		return;
-	real = allocated_order(__func__, p);
-	if (real != order)
-		panic("page_free(%p, %u): it was allocated with order %u", p, order, real);
+	check_order(__func__, p, order);
 	/* Still the caller's: filled without the lock, since a large block takes long. */
 	poison_write(pfn, order);
 

@@ -23,9 +23,8 @@ static void set_holder(struct spinlock *l, int cpu)
 	atomic_store_explicit(&l->cpu, cpu, memory_order_relaxed);
 }
 
-void spin_lock(struct spinlock *l)
+void spin_wait(struct spinlock *l, u32 ticket)
 {
-	u32 ticket = atomic_fetch_add_explicit(&l->next, 1, memory_order_relaxed);
 	u32 rounds = 0;
 
 	while (atomic_load_explicit(&l->owner, memory_order_acquire) != ticket) {
@@ -33,8 +32,27 @@ void spin_lock(struct spinlock *l)
 		if (unlikely(++rounds == SPIN_LIMIT))
 			report_stuck(l);
 	}
+}
+
+#if __STDC_HOSTED__
+void spin_lock(struct spinlock *l)
+{
+	u32 ticket = atomic_fetch_add_explicit(&l->next, 1, memory_order_relaxed);
+
+	spin_wait(l, ticket);
 	set_holder(l, (int)this_cpu_id());
 }
+
+void spin_unlock(struct spinlock *l)
+{
+	u32 ticket = atomic_load_explicit(&l->owner, memory_order_relaxed);
+
+	set_holder(l, -1);
+	atomic_store_explicit(&l->owner, ticket + 1, memory_order_release);
+}
+#else
+_Static_assert(offsetof(struct cpu, id) == SPIN_CPU_ID, "spinlock.h knows where it is");
+#endif
 
 bool spin_trylock(struct spinlock *l)
 {
@@ -49,16 +67,10 @@ bool spin_trylock(struct spinlock *l)
 	return true;
 }
 
-void spin_unlock(struct spinlock *l)
-{
-	u32 ticket = atomic_load_explicit(&l->owner, memory_order_relaxed);
-
-	set_holder(l, -1);
-	atomic_store_explicit(&l->owner, ticket + 1, memory_order_release);
-}
-
+#if __STDC_HOSTED__
 bool spin_is_locked(struct spinlock *l)
 {
-	return atomic_load_explicit(&l->owner, memory_order_relaxed) !=
+	return atomic_load_explicit(&l->owner, memory_order_acquire) !=
 	       atomic_load_explicit(&l->next, memory_order_relaxed);
 }
+#endif

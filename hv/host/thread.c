@@ -136,7 +136,7 @@ static void finish_switch(void)
  * Leave the CPU to the next thread. Called with rq_lock held and the current thread's new state
  * set; returns without the lock when the thread runs again.
  */
-static void schedule_locked(struct cpu *c)
+static __always_inline void schedule_locked(struct cpu *c)
 {
 	struct thread *prev = c->current, *next = rq_take(c);
 

@@ -59,18 +59,21 @@ u32 thread_cpu(const struct thread *t);
 struct wait_queue {
 	struct spinlock lock;
 	struct list waiters;
+	_Atomic u32 nr; /* waiters; written under the lock, readable without */
 };
 
 #define WAIT_QUEUE_INIT(q)                                                                         \
 	{                                                                                          \
-		SPINLOCK_INIT, LIST_INIT((q).waiters)                                              \
+		SPINLOCK_INIT, LIST_INIT((q).waiters), 0                                           \
 	}
 
 struct waiter {
 	struct list node;
 	struct thread *thread;
 	struct wait_queue *queue;
-	_Atomic bool woken;
+	_Atomic bool *woken; /* its own, or the first one's of several */
+	_Atomic bool own;
+	_Atomic bool off; /* a waker has taken it off its queue */
 };
 
 void wait_queue_init(struct wait_queue *q);
@@ -81,6 +84,16 @@ void wait_queue_init(struct wait_queue *q);
  * finish
  */
 void wait_prepare(struct wait_queue *q, struct waiter *w);
+
+/**
+ * wait_prepare_also - the same for a further queue: a wake-up on either counts
+ * @w: as in wait_prepare()
+ * @first: the waiter that this thread will sleep with, prepared; wait_sleep(first) then returns for
+ * a wake-up on any of the queues
+ *
+ * Every further waiter is taken off its queue with wait_finish() before @first goes out of scope.
+ */
+void wait_prepare_also(struct wait_queue *q, struct waiter *w, struct waiter *first);
 
 /**
  * wait_sleep - sleep until woken since wait_prepare(); returns at once if that has happened
@@ -109,6 +122,19 @@ void wait_finish(struct wait_queue *q, struct waiter *w);
  */
 unsigned int wake_one(struct wait_queue *q);
 unsigned int wake_all(struct wait_queue *q);
+
+/**
+ * wait_queue_active - whether anybody is on the queue
+ *
+ * For a waker that wants to leave the lock alone: it makes the condition visible with a
+ * read-modify- write that is a full fence (or executes one) and then asks here. A waiter is
+ * counted, with a full fence, before it looks at the condition; so either the waker sees it or it
+ * sees the condition.
+ */
+static inline bool wait_queue_active(struct wait_queue *q)
+{
+	return atomic_load_explicit(&q->nr, memory_order_seq_cst);
+}
 
 /** wake_locked - the same for up to @max waiters, by a caller that has q->lock. */
 unsigned int wake_locked(struct wait_queue *q, unsigned int max);

@@ -15,11 +15,6 @@
 
 #define COUNT_MAX UINT32_MAX
 
-u64 ticks_now(void)
-{
-	return rdtsc();
-}
-
 u64 ticks_from_us(u64 us)
 {
 	u64 whole, part = (us % 1000000 * tsc_hz + 999999) / 1000000;

@@ -84,17 +84,34 @@ static u32 earliest(const u64 *next, const u64 *end)
 	return found;
 }
 
+static const struct trace_event *next_event(u64 *next, const u64 *end, u32 *cpu)
+{
+	*cpu = earliest(next, end);
+	return *cpu == nr_cpus ? NULL : &cpus[*cpu]->trace->events[next[*cpu]++ % TRACE_EVENTS];
+}
+
 void trace_dump(unsigned int max)
 {
 	u64 next[MAX_CPUS], end[MAX_CPUS];
-	u32 i;
+	const struct trace_event *e;
+	u32 cpu;
 
-	for (i = 0; i < nr_cpus; i++)
+	for (u32 i = 0; i < nr_cpus; i++)
 		last_events(i, max, &next[i], &end[i]);
-	while ((i = earliest(next, end)) != nr_cpus) {
-		const struct trace_event *e = &cpus[i]->trace->events[next[i]++ % TRACE_EVENTS];
+	while ((e = next_event(next, end, &cpu)))
+		printk("trace: %lu cpu %u %s %#lx %#lx\n", e->tsc, cpu, e->name ? e->name : "?",
+		       e->a, e->b);
+}
 
-		printk("trace: %lu cpu %u %s %#lx %#lx\n", e->tsc, i, e->name ? e->name : "?", e->a,
-		       e->b);
-	}
+void trace_print(u64 from, u64 to)
+{
+	u64 next[MAX_CPUS], end[MAX_CPUS];
+	const struct trace_event *e;
+	u32 cpu;
+
+	for (u32 i = 0; i < nr_cpus; i++)
+		last_events(i, TRACE_EVENTS, &next[i], &end[i]);
+	while ((e = next_event(next, end, &cpu)))
+		if (e->tsc >= from && e->tsc <= to)
+			printk("# trace %lu %u %lu %lu %s\n", e->tsc, cpu, e->a, e->b, e->name);
 }

@@ -25,6 +25,15 @@ void trace(const char *name, u64 a, u64 b);
 void trace_dump(unsigned int max);
 
 /**
+ * trace_print - print the events of a stretch of time, for tools/timeline.py
+ * @from, @to: TSC values, both included
+ *
+ * "# trace TSC CPU A B NAME", a line each, merged by time. As far as the rings reach back; CPUs
+ * that record meanwhile may overwrite what is being printed: call it when they are at rest.
+ */
+void trace_print(u64 from, u64 to);
+
+/**
  * trace_last - copy the last events of a CPU, the oldest of them first
  * @cpu: 0..nr_cpus-1; one that records nothing meanwhile
  * @out: room for @max

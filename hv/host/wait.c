@@ -14,34 +14,68 @@ void wait_queue_init(struct wait_queue *q)
 {
 	spin_lock_init(&q->lock);
 	list_init(&q->waiters);
+	atomic_init(&q->nr, 0);
+}
+
+/*
+ * A waker whose turn with the lock is before this one wrote the condition before, so the caller
+ * sees it; one that comes after finds the waiter. The addition to nr is the full fence that
+ * wait_queue_active() asks for.
+ */
+static void enqueue(struct wait_queue *q, struct waiter *w)
+{
+	w->thread = thread_current();
+	w->queue = q;
+	atomic_init(&w->off, false);
+	spin_lock(&q->lock);
+	list_add_tail(&q->waiters, &w->node);
+	atomic_fetch_add_explicit(&q->nr, 1, memory_order_seq_cst);
+	spin_unlock(&q->lock);
+}
+
+/* Lock held. */
+static void dequeue(struct wait_queue *q, struct waiter *w)
+{
+	list_del(&w->node);
+	atomic_fetch_sub_explicit(&q->nr, 1, memory_order_relaxed);
 }
 
 void wait_prepare(struct wait_queue *q, struct waiter *w)
 {
-	w->thread = thread_current();
-	w->queue = q;
-	atomic_init(&w->woken, false);
-	/*
-	 * A waker whose turn with the lock is before this one wrote the condition before, so the
-	 * caller sees it; one that comes after finds the waiter.
-	 */
-	spin_lock(&q->lock);
-	list_add_tail(&q->waiters, &w->node);
-	spin_unlock(&q->lock);
+	atomic_init(&w->own, false);
+	w->woken = &w->own;
+	enqueue(q, w);
+}
+
+void wait_prepare_also(struct wait_queue *q, struct waiter *w, struct waiter *first)
+{
+	w->woken = first->woken;
+	enqueue(q, w);
 }
 
 void wait_finish(struct wait_queue *q, struct waiter *w)
 {
 	spin_lock(&q->lock);
-	list_del(&w->node); /* harmless when a waker did it */
+	if (!list_empty(&w->node)) /* else a waker did it */
+		dequeue(q, w);
 	spin_unlock(&q->lock);
+}
+
+/*
+ * wait_finish() without the lock, where that is all the same: a waker has taken the waiter off, and
+ * nobody has the lock any more, so that waker is through.
+ */
+static void finish_woken(struct waiter *w)
+{
+	if (!atomic_load_explicit(&w->off, memory_order_acquire) || spin_is_locked(&w->queue->lock))
+		wait_finish(w->queue, w);
 }
 
 void wait_sleep(struct waiter *w)
 {
-	while (!atomic_load_explicit(&w->woken, memory_order_acquire))
-		thread_block(&w->woken);
-	wait_finish(w->queue, w);
+	while (!atomic_load_explicit(w->woken, memory_order_acquire))
+		thread_block(w->woken);
+	finish_woken(w);
 }
 
 struct wait_timeout {
@@ -67,12 +101,12 @@ int wait_sleep_until(struct waiter *w, u64 deadline)
 	timeout.expired = ticks_now() >= deadline;
 	if (!timeout.expired)
 		timer_arm(&timeout.timer, deadline);
-	while (!atomic_load_explicit(&w->woken, memory_order_acquire) && !timeout.expired)
-		thread_block(&w->woken);
+	while (!atomic_load_explicit(w->woken, memory_order_acquire) && !timeout.expired)
+		thread_block(w->woken);
 	timer_cancel(&timeout.timer);
 	wait_finish(w->queue, w);
 	/* Read again: a wake-up that was spent on this waiter must not be reported as a timeout. */
-	return atomic_load_explicit(&w->woken, memory_order_acquire) ? 0 : -ETIMEDOUT;
+	return atomic_load_explicit(w->woken, memory_order_acquire) ? 0 : -ETIMEDOUT;
 }
 
 unsigned int wake_locked(struct wait_queue *q, unsigned int max)
@@ -82,8 +116,9 @@ unsigned int wake_locked(struct wait_queue *q, unsigned int max)
 	for (n = 0; n < max && !list_empty(&q->waiters); n++) {
 		struct waiter *w = list_entry(q->waiters.next, struct waiter, node);
 
-		list_del(&w->node);
-		atomic_store_explicit(&w->woken, true, memory_order_release);
+		dequeue(q, w);
+		atomic_store_explicit(&w->off, true, memory_order_release);
+		atomic_store_explicit(w->woken, true, memory_order_release);
 		thread_wake(w->thread);
 	}
 	return n;

@@ -3,6 +3,7 @@
 #ifndef HV_HOST_X86_H
 #define HV_HOST_X86_H
 
+#include "hv/host/relax.h"
 #include "hv/host/types.h"
 
 #define CR0_PE BIT(0)
@@ -250,11 +251,6 @@ static inline void local_irq_enable(void)
 static inline void local_irq_disable(void)
 {
 	__asm__ volatile("cli" ::: "memory");
-}
-
-static inline void cpu_relax(void)
-{
-	__asm__ volatile("pause" ::: "memory");
 }
 
 static inline void invlpg(const void *va)

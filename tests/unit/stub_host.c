@@ -32,6 +32,10 @@ struct cpu *this_cpu(void)
 	return cpus[stub_cpu];
 }
 
+void cpu_relax(void)
+{
+}
+
 void console_write(const char *s, size_t n)
 {
 	if (console_len + n >= sizeof(console))

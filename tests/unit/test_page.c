@@ -173,6 +173,37 @@ static void test_random(void **state)
 	assert_memory_equal(before, after, sizeof(before));
 }
 
+/* A block in pieces: the contents stay, each piece goes back by itself, and they merge again. */
+static void test_split(void **state)
+{
+	unsigned int before[PAGE_MAX_ORDER + 1], after[PAGE_MAX_ORDER + 1];
+	u64 used = page_nr_used(), free_pages = page_nr_free();
+
+	measure(before);
+	for (unsigned int into = 0; into <= 9; into++) {
+		u8 *p = page_alloc(9, 0);
+
+		assert_non_null(p);
+		for (u64 i = 0; i < 512; i++)
+			memset(p + i * PAGE_SIZE, (int)i, PAGE_SIZE);
+		page_split(p, 9, into);
+		assert_int_equal(page_nr_used(), used + 512);
+		/* The pieces from the outside to the middle, so that none is next to a free one. */
+		for (u64 i = 0, n = 512 >> into; i < n; i++) {
+			u64 at = (i & 1 ? n - 1 - i / 2 : i / 2) << into;
+
+			assert_int_equal(page_block_order(p + at * PAGE_SIZE), into);
+			assert_int_equal(p[at * PAGE_SIZE], (u8)at);
+			assert_int_equal(p[((at + (1ull << into)) * PAGE_SIZE) - 1],
+					 (u8)(at + (1ull << into) - 1));
+			page_free(p + at * PAGE_SIZE, into);
+		}
+		assert_int_equal(page_nr_free(), free_pages);
+	}
+	measure(after);
+	assert_memory_equal(before, after, sizeof(before));
+}
+
 static void test_too_large(void **state)
 {
 	assert_null(page_alloc(PAGE_MAX_ORDER, 0));
@@ -249,6 +280,31 @@ static void test_wrong_order(void **state)
 	expect_panic(free_wrong_order, &(struct misuse){ 8, 9 }, "allocated with order 8");
 	expect_panic(free_wrong_order, &(struct misuse){ 6, 0 }, "allocated with order 6");
 	expect_panic(free_wrong_order, &(struct misuse){ 0, 6 }, "allocated with order 0");
+}
+
+static void split_wrong_order(void *arg)
+{
+	page_split(page_alloc(3, 0), 4, 0);
+}
+
+static void split_into_larger(void *arg)
+{
+	page_split(page_alloc(3, 0), 3, 4);
+}
+
+static void split_and_free_whole(void *arg)
+{
+	void *p = page_alloc(3, 0);
+
+	page_split(p, 3, 2);
+	page_free(p, 3);
+}
+
+static void test_bad_splits(void **state)
+{
+	expect_panic(split_wrong_order, NULL, "it was allocated with order 3");
+	expect_panic(split_into_larger, NULL, "into > order");
+	expect_panic(split_and_free_whole, NULL, "it was allocated with order 2");
 }
 
 static void test_bad_pointers(void **state)
@@ -329,6 +385,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_totals),	     cmocka_unit_test(test_page_order),
 		cmocka_unit_test(test_random),	     cmocka_unit_test(test_too_large),
+		cmocka_unit_test(test_split),	     cmocka_unit_test(test_bad_splits),
 		cmocka_unit_test(test_double_free),  cmocka_unit_test(test_wrong_order),
 		cmocka_unit_test(test_bad_pointers), cmocka_unit_test(test_write_after_free),
 		cmocka_unit_test(test_fresh_memory), cmocka_unit_test(test_bad_ranges),
