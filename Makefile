@@ -33,10 +33,10 @@ FREESTANDING := -std=gnu11 -ffreestanding -fno-common -fno-strict-aliasing -fno-
 FREESTANDING += $(call probe,-momit-leaf-frame-pointer) $(call probe,-fcf-protection=none) $(call probe,-fno-tree-vectorize) \
 	   $(call probe,-mno-avx) $(call probe,-falign-functions=16)
 
-CFLAGS	:= -m64 -O2 -g $(FREESTANDING) -mcmodel=kernel $(WARN) -I. -I$(BUILD)/gen
+CFLAGS	:= -m64 -g $(FREESTANDING) -mcmodel=kernel $(WARN) -I. -I$(BUILD)/gen
 ASFLAGS	:= -m64 -g -I. -I$(BUILD)/gen -D__ASSEMBLY__
 LDFLAGS	:= -m64 -nostdlib -static -Wl,--build-id=none -Wl,-z,noexecstack \
-	   -Wl,-z,max-page-size=4096 $(call probe,-Wl,--no-warn-rwx-segments)
+	   -Wl,-z,max-page-size=64 $(call probe,-Wl,--no-warn-rwx-segments)
 
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
@@ -55,6 +55,16 @@ SRCS	:= $(filter-out $(BOOT_SEPARATE) vmx/offsets.c,$(wildcard $(addsuffix /*.c,
 SRCS	+= guest/embed.c guest/embed.S
 OBJS	:= $(patsubst %,$(BUILD)/%.o,$(SRCS))
 
+# What vCPUs and those who wait for them go through is compiled for speed; all else, which is most of
+# the image, for size.
+FAST	:= $(addprefix hv/vm/,access backing block inject invalidate io kick lapic memory pause readers run \
+	   slot_set slots slots_change slots_check slots_step vcpu wait) \
+	   $(addprefix vmx/,enter ept ept_pages ept_range ept_unlink ept_walk event floor lazy load skip) \
+	   $(addprefix hv/host/,apic irq mutex spinlock string thread timer trace wait) \
+	   $(addprefix hv/dev/,board bus serial) lab/exits
+optimize = $(if $(filter $(FAST),$(1)),-O2 $(UNPADDED),-Os -fno-align-functions)
+UNPADDED := $(call probe,-fno-align-jumps) $(call probe,-fno-align-loops) $(call probe,-fno-align-labels)
+
 # Offsets that assembly needs come from the compiler, never typed by hand.
 $(BUILD)/gen/offsets.h: vmx/offsets.c
 	@mkdir -p $(@D)
@@ -65,7 +75,7 @@ $(BUILD)/gen/offsets.h: vmx/offsets.c
 $(BUILD)/%.c.o: %.c Makefile
 	@mkdir -p $(@D)
 	@echo "  CC      $<"
-	$(Q)$(CC) $(CFLAGS) -MMD -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS) $(call optimize,$*) -MMD -c -o $@ $<
 
 $(BUILD)/%.S.o: %.S Makefile | $(BUILD)/gen/offsets.h
 	@mkdir -p $(@D)

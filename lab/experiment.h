@@ -31,6 +31,7 @@ struct experiment {
 /* Global parameters of this run. */
 struct run_options {
 	u64 seed;
+	u64 chaos; /* 0: none */
 };
 
 extern struct run_options run_options;

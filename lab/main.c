@@ -3,6 +3,7 @@
 #include "lab/experiment.h"
 
 #include "hv/host/bootinfo.h"
+#include "hv/host/chaos.h"
 #include "hv/host/console.h"
 #include "hv/host/counter.h"
 #include "hv/host/errno.h"
@@ -24,6 +25,8 @@ const char *guests_missing;
 
 static const struct param_spec global_spec[] = {
 	PARAM_U64("seed", 0, UINT64_MAX, 1, "seed of every pseudo-random sequence"),
+	PARAM_U64("chaos", 0, UINT64_MAX, 0,
+		  "not 0: pseudo-random delays at the race points, by this seed"),
 	PARAM_BOOL("x2apic", 0, "run the host's local APICs in x2APIC mode"),
 	PARAM_BOOL("serial", 0, "print to COM1 even where port 0xE9 works"),
 	PARAM_ENUM("vmx", 0, "locked-off: as if firmware had disabled VMX", "auto", "locked-off"),
@@ -123,6 +126,9 @@ static void read_command_line(void)
 	    params_read(&params, 0, global_spec, ARRAY_SIZE(global_spec), &globals, &err))
 		machine_exit(RUN_USAGE, "%s", err.text);
 	run_options.seed = param_number(&globals, "seed");
+	run_options.chaos = param_number(&globals, "chaos");
+	if (run_options.chaos)
+		chaos_init(run_options.chaos);
 	if (param_number(&globals, "vmx"))
 		vmx_pretend_locked_off();
 	if (params.nr_groups == 2 && !strcmp(params.group[1].name, "list"))
@@ -178,6 +184,8 @@ void image_main(void *arg)
 	       boot_info.path, (unsigned long long)(tsc_hz / 1000), tsc_source);
 	read_command_line();
 	printk("# seed %llu\n", (unsigned long long)run_options.seed);
+	if (run_options.chaos)
+		printk("# chaos %llu\n", (unsigned long long)run_options.chaos);
 	prepare_guests();
 	used = page_nr_used() * PAGE_SIZE + boot_info.image_size;
 	run_plan();

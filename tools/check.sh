@@ -16,7 +16,7 @@ check_all()
 		printf '%s\n' "$cases" | cut -f 1
 		exit 0
 	fi
-	need gcc libc make binutils bochsbios qemu ovmf grub grub-bios grub-efi xorriso mtools gdb \
+	need gcc libc libbsd make binutils bochsbios qemu ovmf grub grub-bios grub-efi xorriso mtools gdb \
 		cmocka clang fuzzer clang-format cppcheck shellcheck
 	dir=$OUT/check
 	mkdir -p "$dir" || die 126 "cannot write to $dir"

@@ -66,7 +66,7 @@ module_megabytes()
 # need_machine: what the chosen machine and boot path take; prints the versions.
 need_machine()
 {
-	items='python3 gcc libc make binutils'
+	items='python3 gcc libc libbsd make binutils'
 	case $machine in
 	bochs) items="$items bochs bochsbios" ;;
 	*) items="$items qemu" ;;

@@ -28,6 +28,7 @@ grub-efi	/usr/lib/grub/x86_64-efi/moddep.lst	grub-efi-amd64-bin	the ISO on UEFI
 xorriso	xorriso	xorriso	writes the ISO
 mtools	mformat	mtools	writes the ISO's EFI partition
 libc	/usr/include/stdio.h	libc6-dev	headers of the compiler and of host tests
+libbsd	/usr/include/bsd/sys/tree.h	libbsd-dev	trees (a header of macros)
 cmocka	/usr/include/cmocka.h	libcmocka-dev	host tests
 clang	clang	clang	second compiler
 fuzzer	/usr/share/doc/libclang-rt-dev	libclang-rt-dev	fuzzing

@@ -66,13 +66,23 @@ run_image()
 	flock -n 8 || die 2 "another run is writing to $dir; choose a folder with --name"
 	rm -f "$dir/bochsrc" "$dir/command" "$dir/console.txt" "$dir/ktap.txt" "$dir/metrics.jsonl" \
 		"$dir/emulator.log" "$dir/summary.txt" "$dir/blob.bin" "$dir/ram.bin" "$dir/debugger.rc" \
-		"$dir/stillpoint.iso" "$dir/monitor" "$dir/firmware.txt"
+		"$dir/stillpoint.iso" "$dir/monitor" "$dir/firmware.txt" "$dir/timeline.svg"
 	write_machine "$dir" "$cmdline"
 	[ $verbose = no ] || view=verbose
 	python3 tools/watch.py --dir "$dir" --image "$BUILD/stillpoint.elf" \
 		--image-bytes "$(image_bytes)" --emulator "${machine%%-*}" --machine "$machine_text" \
 		--cpus "$host_cpus" --timeout "$timeout" --view "$view" --cmdline "$cmdline"
-	exit $?
+	status=$?
+	draw_timeline
+	exit $status
+}
+
+# draw_timeline: a picture of the run's trace, when it has printed one (trace=1).
+draw_timeline()
+{
+	grep -a -q '^ *# trace [0-9]' "$dir/console.txt" 2>/dev/null || return 0
+	python3 tools/timeline.py "$dir/console.txt" -o "$dir/timeline.svg" --title "$cmdline" &&
+		say "a timeline of its trace: $dir/timeline.svg"
 }
 
 # image_bytes: size of the image as it would travel: no symbols, no guests.
@@ -85,7 +95,7 @@ image_bytes()
 
 write_iso()
 {
-	need python3 gcc libc make binutils grub grub-bios grub-efi xorriso mtools
+	need python3 gcc libc libbsd make binutils grub grub-bios grub-efi xorriso mtools
 	build
 	cmdline="${seed:+seed=$seed }$words"
 	make_iso "$BUILD/stillpoint.iso" "${cmdline% }"

@@ -50,8 +50,10 @@ const u8 vmx_translate[NR_EXIT_REASONS] = {
 	[54] = VM_EXIT_CACHE,	  /* WBINVD */
 	[55] = VM_EXIT_XSETBV,
 	[56 ... 58] = VM_EXIT_OTHER,
-	[59] = VM_EXIT_UNDEFINED, /* VMFUNC */
-	[60 ... NR_EXIT_REASONS - 1] = VM_EXIT_OTHER,
+	[59] = VM_EXIT_UNDEFINED,    /* VMFUNC */
+	[60 ... 61] = VM_EXIT_OTHER, /* ENCLS, RDSEED */
+	[EXIT_REASON_PML_FULL] = VM_EXIT_DIRTY_FULL | NEEDS_DECODE,
+	[63 ... NR_EXIT_REASONS - 1] = VM_EXIT_OTHER,
 };
 
 static void decode_exception(struct vmx_vcpu *v, u64 info)
@@ -121,7 +123,9 @@ static u32 decode_io(struct vmx_vcpu *v)
 	return VM_EXIT_IO;
 }
 
-static void decode_memory(struct vmx_vcpu *v)
+/* An access to memory was not completed; it may have been one of an IRET, or of an event's
+ * delivery. Returns the exit qualification. */
+static u64 decode_access(struct vmx_vcpu *v)
 {
 	u64 q = vmcs_read(EXIT_QUALIFICATION);
 
@@ -129,6 +133,13 @@ static void decode_memory(struct vmx_vcpu *v)
 	if ((q & INTR_INFO_NMI_IRET) && !vmx_event_queued())
 		vmcs_write(GUEST_INTERRUPTIBILITY_INFO,
 			   vmcs_read(GUEST_INTERRUPTIBILITY_INFO) | INTR_STATE_NMI);
+	return q;
+}
+
+static void decode_memory(struct vmx_vcpu *v)
+{
+	u64 q = decode_access(v);
+
 	v->exit.mem.gpa = vmcs_read(GUEST_PHYSICAL_ADDRESS);
 	v->exit.mem.read = q & BIT(0);
 	v->exit.mem.write = q & BIT(1);
@@ -147,12 +158,13 @@ static noinline u32 decode(struct vmx_vcpu *v, u32 basic)
 		break;
 	case EXIT_REASON_CR_ACCESS: decode_cr(v); break;
 	case EXIT_REASON_EPT_VIOLATION: decode_memory(v); break;
+	case EXIT_REASON_PML_FULL: decode_access(v); break;
 	case EXIT_REASON_EPT_MISCONFIG:
 		vmx_requeue_event(v);
 		v->exit.mem.gpa = vmcs_read(GUEST_PHYSICAL_ADDRESS);
 		break;
 	case EXIT_REASON_PREEMPTION_TIMER:
-		vmcs_write(VMX_PREEMPTION_TIMER_VALUE, vmx_heartbeat() >> vmx_caps.preempt_shift);
+		vmcs_write(VMX_PREEMPTION_TIMER_VALUE, v->heartbeat);
 		break;
 	default: vmx_requeue_event(v);
 	}

@@ -7,15 +7,23 @@
  * translation and never a malformed one. Nothing here flushes: functions that can leave a stale
  * translation in a TLB say so, and the caller (who knows which CPUs run the VM) advances the flush
  * generation and kicks. Table pages that were unlinked are collected on a list, still translating
- * as before for a CPU that has cached a pointer to them, and freed by ept_free_unlinked() after
- * every CPU has passed that flush.
+ * as before for a CPU that has cached a pointer to them, until the caller takes the list
+ * (ept_detach_unlinked()), flushes, and has it freed (ept_free_detached()).
+ *
+ * Taking away what one entry or a few cover costs the same whatever is below them: a subtree goes
+ * with one store, and is neither searched nor cleared then. A table that is freed is kept for the
+ * next one that is wanted, which clears what was used of it.
+ *
+ * Every function but the ones that only look must be serialised with the others by the caller.
  *
  * Accessed and dirty bits: with EPT_CAP_AD hardware sets them at any time, also between our reading
- * an entry and storing it. Entries are therefore replaced by compare-and-exchange, so that a bit
- * set in between is carried over by a split or a change of rights. What a CPU marks dirty through a
- * stale translation after an unmap or the replacement of a table lands in memory that is no longer
- * looked at: whoever tracks dirty pages must take an unmapped range as dirty, and a leaf that
- * replaces a table starts out dirty for the same reason.
+ * an entry and storing it. Where an entry takes the place of another, that is therefore done by
+ * compare-and-exchange, so that a bit set in between is carried over by a split or a change of
+ * rights. Removing a mapping is a plain store, and its bits go with it; no store here is a barrier,
+ * which the advance of the flush generation is. What a CPU marks dirty through a stale translation
+ * after an unmap or the replacement of a table lands in memory that is no longer looked at: whoever
+ * tracks dirty pages must take an unmapped range as dirty, and a leaf that replaces a table starts
+ * out dirty for the same reason.
  */
 #ifndef VMX_EPT_H
 #define VMX_EPT_H
@@ -27,6 +35,17 @@ enum ept_prot {
 	EPT_WRITE = 2,
 	EPT_EXEC = 4,
 	EPT_RWX = 7,
+	/*
+	 * Not a right: the leaf starts out accessed and dirty, so that the CPU has no bit to set
+	 * and nothing to log. Ignored on a CPU without accessed and dirty flags.
+	 */
+	EPT_DIRTY = 8,
+};
+
+/* How a write to a page is noticed. */
+enum ept_log {
+	EPT_LOG_PROTECT, /* its leaf has no write permission: the write faults */
+	EPT_LOG_DIRTY, /* the dirty bit of its leaf is clear: the CPU sets it, and logs it (PML) */
 };
 
 #define EPT_SIZE_4K PAGE_SIZE
@@ -35,15 +54,24 @@ enum ept_prot {
 
 typedef _Atomic u64 ept_entry;
 
+struct ept_unlinked; /* a list of subtrees that were taken out */
+
 struct ept {
 	ept_entry *root;
-	hpa_t eptp; /* the EPTP value: root, memory type, walk length, A/D */
-	u64 caps;   /* IA32_VMX_EPT_VPID_CAP */
+	ept_entry top; /* a table entry for the root, as if it were below another table */
+	hpa_t eptp;    /* the EPTP value: root, memory type, walk length, A/D */
+	u64 caps;      /* IA32_VMX_EPT_VPID_CAP */
 	unsigned int phys_bits;
-	u64 nr_tables; /* table pages linked, the root included */
-	/* Subtrees waiting for ept_free_unlinked(), chained through themselves, and their pages. */
-	ept_entry *unlinked;
-	u64 nr_unlinked;
+	gpa_t limit;   /* one past the highest address that can be mapped */
+	u64 nr_tables; /* table pages linked or waiting to be freed, with the root */
+	struct ept_unlinked *unlinked; /* since the last ept_detach_unlinked() */
+
+	/* vmx/ept_pages.c */
+	struct ept_unlinked *cache; /* free tables */
+	unsigned int nr_cached;
+	struct ept_unlinked *nodes; /* list nodes that are free */
+	u64 nr_nodes;		    /* all there are: no fewer than tables that can need one */
+	void *node_pages;
 };
 
 struct ept_mapping {
@@ -58,30 +86,36 @@ struct ept_mapping {
  * @ept: out
  * @caps: IA32_VMX_EPT_VPID_CAP; decides 2M/1G leaves, execute-only and A/D
  * @phys_bits: physical-address width in bits, 32..52; hpas beyond it are refused, and gpas beyond
- *it or beyond the 48 bits of a 4-level walk
+ *	       it or beyond the 48 bits of a 4-level walk
  *
  * Returns 0, -EOPNOTSUPP (no 4-level walk or no write-back), -ENOMEM.
  */
 int ept_init(struct ept *ept, u64 caps, unsigned int phys_bits);
 
-/** ept_destroy - free all table pages, unlinked ones too. No CPU may use the table any more. */
+/**
+ * ept_destroy - free all table pages, unlinked ones too
+ *
+ * No CPU may use the table any more, and lists that were detached have been freed.
+ */
 void ept_destroy(struct ept *ept);
 
 /**
  * ept_map - map one leaf
  * @gpa, @hpa: multiples of @size
  * @size: EPT_SIZE_4K, _2M or _1G
- * @prot: enum ept_prot, not 0; write without read is a misconfiguration and refused, and so is
+ * @prot: enum ept_prot, some right; write without read is a misconfiguration and refused, and so is
  *	  execute without read on a CPU without EPT_CAP_EXEC_ONLY
  *
  * One store makes the change visible, whatever was there before. A larger leaf in the way is split
  * (its other parts keep their translation). A smaller table in the way is replaced as a whole and
  * goes to the unlinked list. A leaf that maps the same frame as before keeps its accessed and dirty
- * bits.
- * Returns 1 when a stale translation may be cached (something present was changed: flush), 0 when
- * nothing was mapped before or nothing changed, -EINVAL (alignment, size or prot, size not
- *supported by the CPU), -ERANGE (beyond the address width), -ENOMEM (nothing was changed). Caller
- *serialises updates of one table.
+ * bits. @prot may include EPT_DIRTY.
+ *
+ * Returns 1 when a CPU may have cached a translation that is wrong now (flush); 0 when nothing was
+ * mapped before, nothing changed, or the same frame only got further rights: a CPU that still has
+ * the lesser ones faults once more, and whoever handles the fault finds nothing to do. -EINVAL
+ * (alignment, size or prot, size not supported by the CPU), -ERANGE (beyond the address width),
+ * -ENOMEM (nothing was changed).
  */
 int ept_map(struct ept *ept, gpa_t gpa, hpa_t hpa, u64 size, unsigned int prot);
 
@@ -99,17 +133,43 @@ int ept_unmap(struct ept *ept, gpa_t gpa, u64 len);
 /**
  * ept_protect - change the rights of everything mapped in [gpa, gpa + len)
  *
- * As ept_unmap(), and 0 also when all rights were @prot already; holes stay holes, and accessed and
- * dirty bits stay. @prot as in ept_map().
+ * As ept_unmap(), and 0 also when no right was taken away; holes stay holes, and accessed and dirty
+ * bits stay, or are set with EPT_DIRTY. @prot as in ept_map().
  */
 int ept_protect(struct ept *ept, gpa_t gpa, u64 len, unsigned int prot);
+
+/**
+ * ept_log_dirty - have the next write to each page of [gpa, gpa + len) noticed
+ * @gpa, @len: multiples of 4 KiB
+ * @how: enum ept_log
+ *
+ * Large leaves in the range are split to 4 KiB. What is mapped there later is the caller's: 4 KiB
+ * at a time, without EPT_DIRTY or without EPT_WRITE.
+ * Returns 1 (a CPU may go on writing unnoticed until it has flushed), 0 (there was nothing to
+ * change), -EINVAL, -ERANGE, -ENOMEM (some leaves may be split; no right and no bit was changed).
+ */
+int ept_log_dirty(struct ept *ept, gpa_t gpa, u64 len, enum ept_log how);
+
+/** ept_has_dirty - whether the CPU keeps accessed and dirty bits in this table. */
+bool ept_has_dirty(const struct ept *ept);
+
+/**
+ * ept_rearm - the same for single pages
+ * @gpa: multiple of 4 KiB; need not be one of 256 KiB
+ * @pages: bit i: the page at @gpa + i * 4 KiB
+ *
+ * Returns 1, 0, -EINVAL or -ERANGE (as above, nothing was changed), -ENOMEM: pages before the one
+ * that lies in a large leaf are done, and a flush is needed for them.
+ */
+int ept_rearm(struct ept *ept, gpa_t gpa, u64 pages, enum ept_log how);
 
 /**
  * ept_lookup - what hardware would find for a guest-physical address
  * @gpa: any
  * @out: the mapping; filled in for -ENOENT too
  *
- * Returns 0 (mapped), -ENOENT, -ERANGE. May run beside an update, not beside ept_free_unlinked().
+ * Returns 0 (mapped), -ENOENT, -ERANGE. May run beside an update, not beside
+ * ept_free_detached().
  */
 int ept_lookup(const struct ept *ept, gpa_t gpa, struct ept_mapping *out);
 
@@ -122,8 +182,23 @@ int ept_lookup(const struct ept *ept, gpa_t gpa, struct ept_mapping *out);
  */
 const char *ept_misconfigured(const struct ept *ept, gpa_t gpa, u64 *entry);
 
-/** ept_free_unlinked - free the collected table pages; returns how many. */
-u64 ept_free_unlinked(struct ept *ept);
+/**
+ * ept_detach_unlinked - take the list of tables that were unlinked so far
+ *
+ * For a flush that is about to begin: tables that others unlink while it goes on are not on the
+ * list. Returns NULL when there are none.
+ */
+struct ept_unlinked *ept_detach_unlinked(struct ept *ept);
+
+/**
+ * ept_free_detached - free the tables of a list, after every CPU has flushed
+ *
+ * Returns how many pages that were. A few are kept for later use.
+ */
+u64 ept_free_detached(struct ept *ept, struct ept_unlinked *list);
+
+/** ept_reattach - put a list back, when the flush did not succeed: it is detached again later. */
+void ept_reattach(struct ept *ept, struct ept_unlinked *list);
 
 /**
  * ept_largest - the largest leaf size usable for @gpa -> @hpa within a region of @left bytes

@@ -1,99 +1,80 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Table pages on their way out. A CPU that has not flushed yet may walk an unlinked table, so its
- * entries must stay what they were; and there may be no memory for a list node. The list therefore
- * lives in bits 55:52 of the subtree's top table, which hardware ignores in every kind of entry:
- * entries 0..9 hold the address of the next subtree four bits at a time, entry 10 the level.
+ * Subtrees on their way out. A CPU that has not flushed yet may walk an unlinked table, so nothing
+ * is touched in it until it is freed; what is below it is only looked for then.
  */
 #include "vmx/ept_internal.h"
 
-#define NOTE_SHIFT 52
-#define NOTE_BITS  4
-#define LINK_NOTES 10
-#define LEVEL_NOTE LINK_NOTES
-
-_Static_assert(PAGE_SHIFT + LINK_NOTES * NOTE_BITS == 52, "the notes hold any physical address");
-
-/* The bits are 0 in linked tables. Atomic: hardware may be setting accessed and dirty bits. */
-static void write_note(ept_entry *table, unsigned int i, u64 value)
+struct ept_unlinked *ept_detach_unlinked(struct ept *ept)
 {
-	EPT_STORING(&table[i]);
-	atomic_fetch_or_explicit(&table[i], (value & 0xf) << NOTE_SHIFT, memory_order_relaxed);
-	EPT_STORED(&table[i]);
+	struct ept_unlinked *list = ept->unlinked;
+
+	ept->unlinked = NULL;
+	return list;
 }
 
-static u64 read_note(const ept_entry *table, unsigned int i)
+void ept_reattach(struct ept *ept, struct ept_unlinked *list)
 {
-	return ept_load(&table[i]) >> NOTE_SHIFT & 0xf;
+	struct ept_unlinked **end = &ept->unlinked;
+
+	while (*end)
+		end = &(*end)->next;
+	*end = list;
 }
 
-/* NULL (the end of the list) is 0: physical page 0 is never a table. */
-static void write_link(ept_entry *table, const ept_entry *next)
+/* Free what is below a table, whose entries are of @level; @entry points or pointed to it. */
+static void free_below(struct ept *ept, u64 entry, unsigned int level)
 {
-	hpa_t hpa = next ? virt_to_phys((const void *)next) : 0;
+	const ept_entry *e = epte_table(entry) + epte_first_used(entry);
+	const ept_entry *last = epte_table(entry) + epte_last_used(entry);
+	unsigned int left = epte_nr_tables(entry);
+	bool counted = left != EPTE_MANY_TABLES;
 
-	for (unsigned int i = 0; i < LINK_NOTES; i++)
-		write_note(table, i, hpa >> (PAGE_SHIFT + i * NOTE_BITS));
-}
+	for (; left && e <= last; e++) {
+		u64 child = ept_load(e);
 
-static ept_entry *read_link(const ept_entry *table)
-{
-	hpa_t hpa = 0;
-
-	for (unsigned int i = 0; i < LINK_NOTES; i++)
-		hpa |= read_note(table, i) << (PAGE_SHIFT + i * NOTE_BITS);
-	return hpa ? phys_to_virt(hpa) : NULL;
-}
-
-static u64 count_subtree(ept_entry *table, unsigned int level)
-{
-	u64 n = 1;
-
-	for (unsigned int i = 0; level > 1 && i < EPT_ENTRIES; i++) {
-		u64 entry = ept_load(&table[i]);
-
-		if (epte_is_table(entry, level))
-			n += count_subtree(epte_table(entry), level - 1);
+		if (!epte_is_table(child, level))
+			continue;
+		if (epte_nr_tables(child))
+			free_below(ept, child, level - 1);
+		ept_table_put(ept, child);
+		left -= counted;
 	}
-	return n;
 }
 
-u64 ept_free_subtree(ept_entry *table, unsigned int level)
+/* Free a list. @before: ept->nr_tables before that began. Returns how many pages that were. */
+static noinline u64 free_list(struct ept *ept, struct ept_unlinked *list, u64 before)
 {
-	u64 n = 1;
-
-	for (unsigned int i = 0; level > 1 && i < EPT_ENTRIES; i++) {
-		u64 entry = ept_load(&table[i]);
-
-		if (epte_is_table(entry, level))
-			n += ept_free_subtree(epte_table(entry), level - 1);
+	for (struct ept_unlinked *next; list; list = next) {
+		next = list->next;
+		if (epte_nr_tables(list->entry))
+			free_below(ept, list->entry, list->entry & EPTE_RWX);
+		ept_table_put_node(ept, list);
 	}
-	page_free((void *)table, 0);
-	return n;
+	return before - ept->nr_tables;
 }
 
-void ept_unlink(struct ept *ept, u64 entry, unsigned int level)
+u64 ept_free_detached(struct ept *ept, struct ept_unlinked *list)
 {
-	ept_entry *table = epte_table(entry);
-	u64 n = count_subtree(table, level - 1);
+	u64 before = ept->nr_tables;
 
-	write_link(table, ept->unlinked);
-	write_note(table, LEVEL_NOTE, level - 1);
-	ept->unlinked = table;
-	ept->nr_unlinked += n;
-	ept->nr_tables -= n;
-}
+	/* Mostly there is nothing to do but to keep a table or two. */
+	while (list && !epte_nr_tables(list->entry) && ept->nr_cached < EPT_MAX_CACHED) {
+		struct ept_unlinked *next = list->next;
 
-u64 ept_free_unlinked(struct ept *ept)
-{
-	u64 n = 0;
-
-	while (ept->unlinked) {
-		ept_entry *table = ept->unlinked;
-
-		ept->unlinked = read_link(table);
-		n += ept_free_subtree(table, (unsigned int)read_note(table, LEVEL_NOTE));
+		ept_table_keep(ept, list);
+		list = next;
 	}
-	ept->nr_unlinked = 0;
-	return n;
+	return list ? free_list(ept, list, before) : before - ept->nr_tables;
+}
+
+void ept_destroy(struct ept *ept)
+{
+	if (!ept->root)
+		return;
+	ept_free_detached(ept, ept_detach_unlinked(ept));
+	free_below(ept, ept_load(&ept->top), EPT_LEVELS);
+	page_free((void *)ept->root, 0);
+	ept_pages_destroy(ept);
+	*ept = (struct ept){ 0 };
 }

@@ -4,33 +4,20 @@
 #include "vmx/controls.h"
 #include "vmx/ept_internal.h"
 
-ept_entry *ept_find(const struct ept *ept, gpa_t gpa, unsigned int stop, unsigned int *level)
-{
-	ept_entry *table = ept->root;
-
-	for (*level = EPT_LEVELS;; --*level) {
-		ept_entry *e = &table[ept_index(gpa, *level)];
-		u64 entry = ept_load(e);
-
-		if (*level == stop || !epte_is_table(entry, *level))
-			return e;
-		table = epte_table(entry);
-	}
-}
-
 int ept_lookup(const struct ept *ept, gpa_t gpa, struct ept_mapping *out)
 {
-	unsigned int level;
+	struct ept_place at;
 	u64 entry;
 
 	*out = (struct ept_mapping){ 0 };
 	if (gpa >= ept_limit(ept))
 		return -ERANGE;
-	entry = ept_load(ept_find(ept, gpa, 1, &level));
-	out->size = ept_span(level);
+	at = ept_find(ept, gpa, 1);
+	entry = ept_load(at.e);
+	out->size = ept_span(at.level);
 	if (!epte_present(entry))
 		return -ENOENT;
-	out->hpa = (entry & EPTE_ADDR) + (gpa & (ept_span(level) - 1));
+	out->hpa = (entry & EPTE_ADDR) + (gpa & (ept_span(at.level) - 1));
 	out->prot = entry & EPTE_RWX;
 	out->accessed = entry & EPTE_ACCESSED;
 	out->dirty = entry & EPTE_DIRTY;

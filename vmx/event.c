@@ -134,6 +134,11 @@ static u64 current_shadow(struct vmx_vcpu *v)
 	return vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
 }
 
+bool vmx_event_waits(struct vmx_vcpu *v)
+{
+	return vmx_event_queued();
+}
+
 bool vmx_can_inject_nmi(struct vmx_vcpu *v)
 {
 	return !vmx_event_queued() &&

@@ -35,7 +35,7 @@ static const struct {
 			      CPU_SECONDARY | CPU_INTR_WINDOW | CPU_NMI_WINDOW,
 		      0 },
 	[CTL_CPU2] = { CPU2_EPT | CPU2_UNRESTRICTED_GUEST,
-		       CPU2_VPID | CPU2_RDTSCP | CPU2_INVPCID | CPU2_WBINVD },
+		       CPU2_VPID | CPU2_RDTSCP | CPU2_INVPCID | CPU2_WBINVD | CPU2_PML },
 	[CTL_EXIT] = { EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_ACK_INTR | EXIT_SAVE_PAT |
 			       EXIT_LOAD_PAT | EXIT_SAVE_EFER | EXIT_LOAD_EFER,
 		       EXIT_SAVE_PREEMPTION_TIMER },
@@ -77,6 +77,9 @@ static int choose_controls(const char **why)
 		vmx_config.pin &= ~(u32)PIN_PREEMPTION_TIMER;
 	else if (!(vmx_config.pin & PIN_PREEMPTION_TIMER))
 		vmx_config.exit &= ~(u32)EXIT_SAVE_PREEMPTION_TIMER;
+	/* What is logged is that a dirty flag was set. */
+	if (!(vmx_caps.ept_vpid & EPT_CAP_AD))
+		vmx_config.cpu2 &= ~(u32)CPU2_PML;
 	return 0;
 }
 
@@ -257,6 +260,11 @@ u64 vmx_guest_xcr0_mask(void)
 bool vmx_has_rdtscp(void)
 {
 	return vmx_config.rdtscp;
+}
+
+bool vmx_has_pml(void)
+{
+	return vmx_config.cpu2 & CPU2_PML;
 }
 
 bool vmx_has_invpcid(void)

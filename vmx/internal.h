@@ -18,6 +18,9 @@ struct vmx_config {
 
 extern struct vmx_config vmx_config;
 
+/* vmx/pml.c: the log of a vCPU that has none yet: 0, -ENOMEM */
+int vmx_dirty_alloc(struct vmx_vcpu *v);
+
 /* vmx/lazy.c: the registers that neither the VMCS nor the exit path switches. */
 int vmx_lazy_alloc(struct vmx_vcpu *v);
 void vmx_lazy_free(struct vmx_vcpu *v);

@@ -25,6 +25,8 @@ int vmx_load(struct vmx_vcpu *v)
 		v->cpu = v->last_cpu = (s32)cpu->id;
 		vmx_load_host_state();
 		v->host_rsp = 0;
+		if (vmx_config.pin & PIN_PREEMPTION_TIMER)
+			vmcs_write(VMX_PREEMPTION_TIMER_VALUE, v->heartbeat);
 		v->enter = vmx_launch_guest;
 	}
 	cpu->loaded = v;

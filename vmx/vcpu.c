@@ -25,20 +25,38 @@ u64 vmx_heartbeat(void)
 	return min_u64(ticks, (u64)UINT32_MAX << vmx_caps.preempt_shift);
 }
 
+int vmx_set_heartbeat(struct vmx_vcpu *v, u64 ticks)
+{
+	u64 units = ticks >> vmx_caps.preempt_shift;
+
+	if (!(vmx_config.pin & PIN_PREEMPTION_TIMER))
+		return -EOPNOTSUPP;
+	if (units << vmx_caps.preempt_shift != ticks)
+		units++;
+	v->heartbeat = (u32)min_u64(units, UINT32_MAX);
+	if (vmx_is_loaded(v))
+		vmcs_write(VMX_PREEMPTION_TIMER_VALUE, v->heartbeat);
+	return 0;
+}
+
 static void init_controls(struct vmx_vcpu *v)
 {
 	v->cpu_controls = vmx_config.cpu;
 	vmcs_write(PIN_BASED_VM_EXEC_CONTROL, vmx_config.pin);
 	vmcs_write(CPU_BASED_VM_EXEC_CONTROL, vmx_config.cpu);
-	vmcs_write(SECONDARY_VM_EXEC_CONTROL, vmx_config.cpu2);
+	vmcs_write(SECONDARY_VM_EXEC_CONTROL,
+		   v->dirty_log ? vmx_config.cpu2 : vmx_config.cpu2 & ~(u32)CPU2_PML);
 	vmcs_write(VM_EXIT_CONTROLS, vmx_config.exit);
 	vmcs_write(VM_ENTRY_CONTROLS, vmx_config.entry);
 	vmcs_write(MSR_BITMAP, vmx_config.msr_bitmap);
 	vmcs_write(EPT_POINTER, v->vm->ept.eptp);
 	if (vmx_config.cpu2 & CPU2_VPID)
 		vmcs_write(VIRTUAL_PROCESSOR_ID, v->vpid);
-	if (vmx_config.pin & PIN_PREEMPTION_TIMER)
-		vmcs_write(VMX_PREEMPTION_TIMER_VALUE, vmx_heartbeat() >> vmx_caps.preempt_shift);
+	if (v->dirty_log) {
+		vmcs_write(PML_ADDRESS, virt_to_phys(v->dirty_log));
+		vmx_dirty_rewind(v);
+	}
+	vmx_set_heartbeat(v, vmx_heartbeat());
 	/*
 	 * #DB and #AC: a guest can make their delivery loop for ever inside the CPU, without ever
 	 * reaching an instruction boundary at which a kick could exit. #MC is the host's.
@@ -105,6 +123,30 @@ void vmx_vcpu_reset(struct vmx_vcpu *v, int sipi_page)
 	vmx_set_windows(v, false, false);
 }
 
+static void free_pages(struct vmx_vcpu *v)
+{
+	page_free(v->vmcs, 0);
+	page_free(v->dirty_log, 0);
+	v->vmcs = NULL;
+	v->dirty_log = NULL;
+	vmx_lazy_free(v);
+}
+
+static int alloc_pages(struct vmx_vcpu *v)
+{
+	int err = vmx_lazy_alloc(v);
+
+	if (err)
+		return err;
+	v->vmcs = page_alloc(0, PAGE_ZERO);
+	if (v->vmcs && v->vm->pml && vmx_has_pml())
+		err = vmx_dirty_alloc(v);
+	if (v->vmcs && !err)
+		return 0;
+	free_pages(v);
+	return -ENOMEM;
+}
+
 int vmx_vcpu_init(struct vmx_vcpu *v, struct vmx_vm *vm, u16 vpid)
 {
 	int err;
@@ -114,14 +156,9 @@ int vmx_vcpu_init(struct vmx_vcpu *v, struct vmx_vm *vm, u16 vpid)
 	v->flush_gen = &vm->flush_gen;
 	v->cpu = v->last_cpu = -1;
 	v->resume = vmx_resume_guest;
-	err = vmx_lazy_alloc(v);
+	err = alloc_pages(v);
 	if (err)
 		return err;
-	v->vmcs = page_alloc(0, PAGE_ZERO);
-	if (!v->vmcs) {
-		vmx_lazy_free(v);
-		return -ENOMEM;
-	}
 	*(u32 *)v->vmcs = vmx_caps.revision;
 	vmclear(virt_to_phys(v->vmcs));
 	vmx_lazy_reset(v);
@@ -139,7 +176,5 @@ void vmx_vcpu_destroy(struct vmx_vcpu *v)
 	if (!v->vmcs)
 		return;
 	vmx_unload(v);
-	page_free(v->vmcs, 0);
-	v->vmcs = NULL;
-	vmx_lazy_free(v);
+	free_pages(v);
 }

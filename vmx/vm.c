@@ -9,6 +9,7 @@ int vmx_vm_init(struct vmx_vm *vm)
 	/* Above every vCPU's initial 0: each flushes before its first entry, since the pages of the
 	 * root may have served another VM. */
 	atomic_init(&vm->flush_gen, 1);
+	vm->pml = vmx_has_pml();
 	return ept_init(&vm->ept, vmx_caps.ept_vpid, vmx_caps.phys_bits);
 }
 
@@ -17,9 +18,9 @@ void vmx_vm_destroy(struct vmx_vm *vm)
 	ept_destroy(&vm->ept);
 }
 
-void vmx_vm_stale(struct vmx_vm *vm)
+u64 vmx_vm_stale(struct vmx_vm *vm)
 {
-	atomic_fetch_add_explicit(&vm->flush_gen, 1, memory_order_seq_cst);
+	return atomic_fetch_add_explicit(&vm->flush_gen, 1, memory_order_seq_cst) + 1;
 }
 
 void vmx_flush_guest(struct vmx_vcpu *v)

@@ -61,6 +61,8 @@ enum vm_exit_reason {
 	VM_EXIT_PRIVILEGED, /* an instruction that is refused at any level here: #GP */
 	VM_EXIT_TRIPLE_FAULT,
 	VM_EXIT_TASK_SWITCH,
+	VM_EXIT_DIRTY_FULL, /* the log of dirty pages is full: vmx_dirty_take(), vmx_dirty_rewind()
+			     */
 	VM_EXIT_ENTRY_FAILED, /* the CPU refused the guest's state; vmx_report_failure() */
 	VM_EXIT_OTHER,	      /* .hardware_reason says which */
 	NR_VM_EXITS,
@@ -171,6 +173,9 @@ struct vmx_vm {
 	 * VMRESUME.
 	 */
 	_Atomic u64 flush_gen;
+	/* The vCPUs log dirty pages (PML). Set to vmx_has_pml() by vmx_vm_init(); may be cleared
+	 * before the first vCPU is made. */
+	bool pml;
 };
 
 struct vmx_lazy; /* registers that stay in the CPU across exits: vmx/load.c */
@@ -197,6 +202,9 @@ struct vmx_vcpu {
 	void *vmcs;
 	struct vmx_vm *vm;
 	struct vmx_lazy *lazy;
+	u32 heartbeat;	/* what the preemption timer starts from, in its own units */
+	s32 dirty_next; /* where in dirty_log the next entry is to be found; -1: all were taken */
+	u64 *dirty_log; /* what PML writes to, from the last entry down; NULL without PML */
 };
 
 extern struct vmx_caps vmx_caps;
@@ -228,8 +236,9 @@ void vmx_print_caps(void);
 int vmx_vm_init(struct vmx_vm *vm); /* 0, -ENOMEM, -EOPNOTSUPP */
 void vmx_vm_destroy(struct vmx_vm *vm);
 
-/** vmx_vm_stale - a translation may be stale: no vCPU of @vm enters again without a flush. */
-void vmx_vm_stale(struct vmx_vm *vm);
+/** vmx_vm_stale - a translation may be stale: no vCPU of @vm enters again without a flush. Returns
+ * the new generation: a vCPU whose flushed_gen has reached it has flushed. */
+u64 vmx_vm_stale(struct vmx_vm *vm);
 
 /**
  * vmx_vcpu_init - a vCPU in the state after RESET, not loaded
@@ -322,6 +331,9 @@ int vmx_inject(struct vmx_vcpu *v, const struct vm_event *e);
 /** vmx_inject_db - deliver an intercepted #DB: @dr6 bits are merged into DR6, DR7.GD is cleared. */
 int vmx_inject_db(struct vmx_vcpu *v, u64 dr6);
 
+/** vmx_event_waits - whether an event is queued for the next entry. */
+bool vmx_event_waits(struct vmx_vcpu *v);
+
 /** vmx_can_inject_nmi, vmx_can_inject_intr - whether the guest would take one at the next entry. */
 bool vmx_can_inject_nmi(struct vmx_vcpu *v);
 bool vmx_can_inject_intr(struct vmx_vcpu *v);
@@ -355,6 +367,39 @@ void vmx_flush_guest(struct vmx_vcpu *v);
 
 /** vmx_heartbeat - guest ticks after which a running guest exits by itself; 0 when it cannot. */
 u64 vmx_heartbeat(void);
+
+/**
+ * vmx_set_heartbeat - have this vCPU exit more, or less, often than every vmx_heartbeat() ticks
+ * @v: loaded on this CPU, or loaded nowhere
+ * @ticks: guest ticks (TSC), not 0; rounded up to what the preemption timer can count
+ *
+ * Returns 0, -EOPNOTSUPP (the CPU has no preemption timer that we can use).
+ */
+int vmx_set_heartbeat(struct vmx_vcpu *v, u64 ticks);
+
+/*
+ * Page-modification logging (PML): the CPU writes the address of a page whose dirty bit in the
+ * second-level tables it sets to a log of the vCPU's, and exits when the log is full
+ * (VM_EXIT_DIRTY_FULL). Leaves with the dirty bit set already (EPT_DIRTY) cost nothing.
+ */
+#define VMX_DIRTY_LOG 512 /* entries */
+
+/** vmx_has_pml - whether this CPU has PML, and accessed and dirty flags, which it needs. */
+bool vmx_has_pml(void);
+
+/**
+ * vmx_dirty_take - take what was logged since the last time
+ * @v: outside the guest, and stays there meanwhile; need not be loaded; any CPU
+ * @out: addresses of 4 KiB pages, the oldest first
+ *
+ * Returns how many; 0 without PML. The caller serialises with itself and vmx_dirty_rewind(). Room
+ * in the log is only made by the latter.
+ */
+unsigned int vmx_dirty_take(struct vmx_vcpu *v, gpa_t out[VMX_DIRTY_LOG]);
+
+/** vmx_dirty_rewind - let the CPU log from the start again; all of it has been taken. @v: loaded.
+ */
+void vmx_dirty_rewind(struct vmx_vcpu *v);
 
 /**
  * vmx_break_state - deliberately break one rule of the entry checks (experiment `entry`)

@@ -33,13 +33,17 @@ static bool is_code64(struct vmx_vcpu *v)
 	return (vmx_get(v, REG_EFER) & EFER_LMA) && (cs.access & AR_L);
 }
 
-/* PAE paging outside long mode keeps four entries in the processor; reload them from memory. */
+/*
+ * PAE paging outside long mode keeps four entries in the processor; reload them from memory.
+ * -EFAULT for a #GP, other errors as vcpu_read(): callers have changed nothing yet.
+ */
 static int load_pdptrs(struct vcpu *vcpu, u64 cr3)
 {
 	u64 pdpte[4], reserved = PDPTE_RESERVED_LOW | ~(BIT(vmx_caps.phys_bits) - 1);
+	int err = vcpu_read(vcpu, cr3 & 0xffffffe0ull, pdpte, sizeof(pdpte));
 
-	if (vm_read(vcpu->vm, cr3 & 0xffffffe0ull, pdpte, sizeof(pdpte)))
-		return -EFAULT;
+	if (err)
+		return err;
 	for (unsigned int i = 0; i < 4; i++)
 		if ((pdpte[i] & 1) && (pdpte[i] & reserved))
 			return -EFAULT;
@@ -82,6 +86,7 @@ static int write_cr0_guest(struct vcpu *vcpu, u64 value)
 	struct vmx_vcpu *v = &vcpu->vmx;
 	u64 efer = vmx_get(v, REG_EFER), cr4 = vmx_get(v, REG_CR4), old = vmx_get(v, REG_CR0);
 	u64 new_efer = efer;
+	int err = 0;
 
 	if (check_cr0(v, value, efer, cr4))
 		return -EFAULT;
@@ -90,9 +95,10 @@ static int write_cr0_guest(struct vcpu *vcpu, u64 value)
 		new_efer |= EFER_LMA;
 	if (!(value & CR0_PG))
 		new_efer &= ~EFER_LMA;
-	if (uses_pdptrs(value, cr4, new_efer) && (old ^ value) & (CR0_PG | CR0_CD | CR0_NW) &&
-	    load_pdptrs(vcpu, vmx_get(v, REG_CR3)))
-		return -EFAULT;
+	if (uses_pdptrs(value, cr4, new_efer) && (old ^ value) & (CR0_PG | CR0_CD | CR0_NW))
+		err = load_pdptrs(vcpu, vmx_get(v, REG_CR3));
+	if (err)
+		return err;
 	if (new_efer != efer)
 		vmx_set(v, REG_EFER, new_efer);
 	vmx_set(v, REG_CR0, value);
@@ -106,6 +112,7 @@ static int write_cr3_guest(struct vcpu *vcpu, u64 value)
 	struct vmx_vcpu *v = &vcpu->vmx;
 	u64 efer = vmx_get(v, REG_EFER), cr4 = vmx_get(v, REG_CR4), cr0 = vmx_get(v, REG_CR0);
 	bool keep = (cr4 & CR4_PCIDE) && (value & BIT(63));
+	int err = 0;
 
 	if (cr4 & CR4_PCIDE)
 		value &= ~BIT(63);
@@ -113,8 +120,10 @@ static int write_cr3_guest(struct vcpu *vcpu, u64 value)
 		return -EFAULT;
 	if (!(efer & EFER_LMA))
 		value = (u32)value;
-	if (uses_pdptrs(cr0, cr4, efer) && load_pdptrs(vcpu, value))
-		return -EFAULT;
+	if (uses_pdptrs(cr0, cr4, efer))
+		err = load_pdptrs(vcpu, value);
+	if (err)
+		return err;
 	vmx_set(v, REG_CR3, value);
 	if (!keep)
 		vmx_flush_guest(v);
@@ -125,6 +134,7 @@ static int write_cr4_guest(struct vcpu *vcpu, u64 value)
 {
 	struct vmx_vcpu *v = &vcpu->vmx;
 	u64 efer = vmx_get(v, REG_EFER), old = vmx_get(v, REG_CR4), cr3 = vmx_get(v, REG_CR3);
+	int err = 0;
 
 	if (value & ~vcpu->cr4_may)
 		return -EFAULT;
@@ -133,8 +143,10 @@ static int write_cr4_guest(struct vcpu *vcpu, u64 value)
 	if (!(old & CR4_PCIDE) && (value & CR4_PCIDE) && (!(efer & EFER_LMA) || (cr3 & 0xfff)))
 		return -EFAULT;
 	if (uses_pdptrs(vmx_get(v, REG_CR0), value, efer) &&
-	    ((old ^ value) & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)) && load_pdptrs(vcpu, cr3))
-		return -EFAULT;
+	    (old ^ value) & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP))
+		err = load_pdptrs(vcpu, cr3);
+	if (err)
+		return err;
 	vmx_set(v, REG_CR4, value);
 	vcpu_cpuid_update(vcpu, value);
 	if ((old ^ value) & ~(CR4_OSXSAVE | CR4_OSFXSR | CR4_OSXMMEXCPT))
@@ -183,8 +195,10 @@ int vcpu_handle_cr(struct vcpu *vcpu)
 		err = write_cr0_guest(vcpu, value);
 		break;
 	}
-	if (err)
+	if (err == -EFAULT)
 		return vcpu_inject_error(vcpu, EXC_GP, 0);
+	if (err)
+		return vcpu_access_failed(vcpu, err, NULL);
 	vmx_skip_instruction(v);
 	return RESUME_GUEST;
 }

@@ -115,9 +115,10 @@ static void take_interrupt(struct vcpu *vcpu, u8 vector, bool *window)
 
 /*
  * What cannot be delivered now stays pending and gets a window exit. A halted vCPU with interrupts
- * disabled is not woken by an interrupt: it stays in HLT without a window.
+ * disabled is not woken by an interrupt: it stays in HLT without a window. Returns whether nothing
+ * stayed for want of a window.
  */
-int vcpu_deliver_events(struct vcpu *vcpu)
+static bool deliver(struct vcpu *vcpu)
 {
 	u32 pending = atomic_load(&vcpu->lapic.pending);
 	bool nmi_window = false, intr_window = false;
@@ -133,7 +134,7 @@ int vcpu_deliver_events(struct vcpu *vcpu)
 		take_startup(vcpu);
 	}
 	if (vcpu->mp_state == MP_WAIT_SIPI)
-		return RESUME_GUEST;
+		return true;
 	if (atomic_load(&vcpu->lapic.pending) & LAPIC_NMI)
 		take_nmi(vcpu, &nmi_window);
 	vector = lapic_highest(vcpu);
@@ -141,5 +142,55 @@ int vcpu_deliver_events(struct vcpu *vcpu)
 		take_interrupt(vcpu, (u8)vector, &intr_window);
 	if (vcpu->mp_state == MP_RUNNABLE)
 		vmx_set_windows(&vcpu->vmx, nmi_window, intr_window);
+	return !nmi_window && !intr_window;
+}
+
+/*
+ * Who waits for this vCPU's events (hv/vm/wait.h) is told how far we have looked: the sequence as
+ * it was *before* the look. An event that comes during the look has a higher number, whether we
+ * have found it or not. And one that the guest cannot take yet is not done with: should the vCPU
+ * leave before the window opens, who waits has to hear of it.
+ */
+int vcpu_deliver_events(struct vcpu *vcpu)
+{
+	u64 seq = atomic_load_explicit(&vcpu->event_seq, memory_order_seq_cst);
+
+	if (deliver(vcpu))
+		atomic_store_explicit(&vcpu->seen_seq, seq, memory_order_release);
 	return RESUME_GUEST;
+}
+
+void vcpu_would_take(struct vcpu *vcpu, bool idle, struct vcpu_takes *t)
+{
+	t->queued = vmx_event_waits(&vcpu->vmx);
+	t->nmi = vmx_can_inject_nmi(&vcpu->vmx);
+	t->interrupts = idle || vmx_can_inject_intr(&vcpu->vmx);
+	t->above = lapic_priority(vcpu);
+}
+
+bool vcpu_has_event(struct vcpu *vcpu, const struct vcpu_takes *t)
+{
+	u32 pending = atomic_load(&vcpu->lapic.pending);
+
+	if ((pending & LAPIC_INIT) || t->queued || ((pending & LAPIC_NMI) && t->nmi))
+		return true;
+	return t->interrupts && lapic_above(vcpu, t->above);
+}
+
+/*
+ * The vCPU leaves because it is asked to. An event that it has looked at but not taken counts as
+ * unseen, and is looked at again: one that is queued for the entry that does not happen now, and
+ * one that its priority has masked until an end of interrupt since that look.
+ */
+void vcpu_leave_events(struct vcpu *vcpu)
+{
+	struct vcpu_takes takes;
+
+	vcpu_would_take(vcpu, false, &takes);
+	if (!vcpu_has_event(vcpu, &takes))
+		return;
+	atomic_store_explicit(&vcpu->seen_seq, atomic_load(&vcpu->event_seq) - 1,
+			      memory_order_seq_cst);
+	atomic_fetch_or_explicit(&vcpu->requests, REQ_EVENT, memory_order_seq_cst);
+	wait_wake(vcpu);
 }

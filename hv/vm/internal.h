@@ -15,6 +15,19 @@ int vcpu_inject_error(struct vcpu *vcpu, u8 vector, u32 error); /* with one */
 int vcpu_handle_exception(struct vcpu *vcpu);
 /* Deliver what is pending, or ask for a window. Returns RESUME_GUEST or 0. */
 int vcpu_deliver_events(struct vcpu *vcpu);
+/* Before the vCPU leaves with -EINTR: what it has not taken is unseen. */
+void vcpu_leave_events(struct vcpu *vcpu);
+/*
+ * Whether an event is pending that would make a halted vCPU run. What it would take does not change
+ * while it is out of the guest; @idle: interrupts, whatever its IF says.
+ */
+struct vcpu_takes {
+	bool queued; /* an event waits in the VMCS: there is one */
+	bool nmi, interrupts;
+	u8 above; /* interrupts of a higher priority class than this */
+};
+void vcpu_would_take(struct vcpu *vcpu, bool idle, struct vcpu_takes *t);
+bool vcpu_has_event(struct vcpu *vcpu, const struct vcpu_takes *t);
 
 /* cr.c, msr.c, io.c */
 int vcpu_handle_cr(struct vcpu *vcpu);
@@ -28,14 +41,54 @@ int vcpu_complete_io(struct vcpu *vcpu);
 int vcpu_load(struct vcpu *vcpu); /* before it runs: 0 or -EBUSY */
 int vcpu_exit_error(struct vcpu *vcpu, const char *what);
 
+/* pause.c: the readers' gate, as the calling thread finds it; and waiting until it is open. */
+bool gate_closed(struct vm *vm);
+void gate_wait(struct vm *vm);
+/* pause.c: wait until every vCPU is outside the guest. 0, or -ETIMEDOUT and who is late in @why. */
+int wait_evicted(struct vm *vm, u64 deadline, char *why, size_t size);
+
+/* wait.c: the waking half, for events and for the posted variant; wait until nobody waits. */
+void wait_wake(struct vcpu *vcpu);
+void wait_kicked(struct vcpu *vcpu);
+void wait_end(struct vm *vm);
+
+/*
+ * block.c: sleeping inside vcpu_run(). Return RESUME_GUEST, 0 (RUN_EXIT_HLT, RUN_EXIT_RUNNABLE),
+ * -EINTR or -EBUSY. vcpu_fetch() takes over the caller's reference to the backing.
+ */
+int vcpu_block(struct vcpu *vcpu, struct cpu *cpu);
+int vcpu_block_for_vmm(struct vcpu *vcpu, struct cpu *cpu);
+int vcpu_fetch(struct vcpu *vcpu, struct backing *missing, u64 offset);
+u32 vcpu_take_requests(struct vcpu *vcpu);
+
 /* vcpu.c */
 void vcpu_reset(struct vcpu *vcpu, int sipi_page);
+void vcpu_choose_loop(struct vcpu *vcpu); /* what its VM and the run ask for: vcpu->watched */
 
-/* memory.c: where the @len bytes of RAM at @gpa are; NULL when they are not all in one block. */
-void *vm_pointer(struct vm *vm, gpa_t gpa, size_t len);
+/* memory.c: vm_flush(), then free @tables, which were detached before (after -ETIMEDOUT they are
+ * attached again). */
+int vm_flush_and_free(struct vm *vm, struct ept_unlinked *tables, u64 deadline);
+
+/*
+ * access.c: guest memory for a vCPU, by its own thread inside vcpu_run(), in no read section. As
+ * vm_read() and vm_write(), and when the thread had to wait the vCPU is loaded again afterwards.
+ * Return 0, -EFAULT, -ENOMEM, -EBUSY (it is loaded elsewhere), -EINTR (somebody wants the vCPU
+ * while the page is missing). vcpu_cmpxchg(), of 4 or 8 aligned bytes, returns 1 when it has
+ * exchanged them, 0 when they were not what was *@expected, which then holds what they are.
+ */
+int vcpu_read(struct vcpu *vcpu, gpa_t gpa, void *buf, size_t len);
+int vcpu_write(struct vcpu *vcpu, gpa_t gpa, const void *buf, size_t len);
+int vcpu_cmpxchg(struct vcpu *vcpu, gpa_t gpa, unsigned int size, u64 *expected, u64 value);
+
+/*
+ * access.c: what a handler returns when one of these has failed and nothing has been changed yet:
+ * for -EINTR the instruction is executed again, after a look at who wants the vCPU; else it is an
+ * exit, for -EFAULT one that says @what.
+ */
+int vcpu_access_failed(struct vcpu *vcpu, int err, const char *what);
 
 /* walk.c: guest-linear to guest-physical by the guest's own tables. 0, -EFAULT with *error = #PF
- * code. */
+ * code; other errors as vcpu_read(). */
 int vcpu_translate(struct vcpu *vcpu, gva_t va, bool write, gpa_t *gpa, u32 *error);
 
 #endif

@@ -45,14 +45,16 @@ struct element {
 	u32 error; /* the #PF's code */
 };
 
+/* Returns as vcpu_translate(). */
 static int locate(struct vcpu *vcpu, gva_t va, bool write, struct element *m)
 {
-	for (unsigned int i = 0; i < vcpu->vmx.exit.io.size; i++) {
+	int err = 0;
+
+	for (unsigned int i = 0; i < vcpu->vmx.exit.io.size && !err; i++) {
 		m->bad = va + i;
-		if (vcpu_translate(vcpu, va + i, write, &m->gpa[i], &m->error))
-			return -EFAULT;
+		err = vcpu_translate(vcpu, va + i, write, &m->gpa[i], &m->error);
 	}
-	return 0;
+	return err;
 }
 
 static int memory_fault(struct vcpu *vcpu, const struct element *m)
@@ -75,6 +77,7 @@ static noinline int start_string(struct vcpu *vcpu)
 	bool in = e->io.flags & VM_IO_IN;
 	struct element m;
 	u32 data = 0;
+	int err;
 
 	if (!count) {
 		vmx_skip_instruction(v);
@@ -83,11 +86,13 @@ static noinline int start_string(struct vcpu *vcpu)
 	if (!is_canonical(e->io.linear) || !is_canonical(e->io.linear + e->io.size - 1))
 		return vcpu_inject_error(vcpu, EXC_GP, 0);
 	/* INS faults before it reads the port: what the device gave would be lost. */
-	if (locate(vcpu, e->io.linear, in, &m))
+	err = locate(vcpu, e->io.linear, in, &m);
+	if (err == -EFAULT)
 		return memory_fault(vcpu, &m);
-	for (unsigned int i = 0; i < e->io.size && !in; i++)
-		if (vm_read(vcpu->vm, m.gpa[i], (u8 *)&data + i, 1))
-			return vcpu_exit_error(vcpu, "OUTS from outside RAM");
+	for (unsigned int i = 0; i < e->io.size && !in && !err; i++)
+		err = vcpu_read(vcpu, m.gpa[i], (u8 *)&data + i, 1);
+	if (err)
+		return vcpu_access_failed(vcpu, err, "OUTS from outside RAM");
 	vcpu->string.linear = e->io.linear;
 	vcpu->string.left = count;
 	return to_vmm(vcpu, data);
@@ -109,18 +114,39 @@ static void advance_string(struct vcpu *vcpu)
 	vcpu->string.left = 0;
 }
 
+/* What the device gave cannot be stored now: the next vcpu_run() does it. */
+static int postpone(struct vcpu *vcpu, int err)
+{
+	vcpu->io_pending = true;
+	/* This is the exit that was asked for. */
+	if (err == -EINTR)
+		atomic_fetch_and(&vcpu->requests, ~(u32)REQ_EXIT);
+	return err;
+}
+
 static noinline int complete_string(struct vcpu *vcpu)
 {
 	const struct vm_exit *e = &vcpu->vmx.exit;
 	bool in = e->io.flags & VM_IO_IN;
 	struct element m;
+	int err = 0;
 
+	/* It writes memory: not while the VM is held, then, and nothing has changed. */
+	if (vm_is_held(vcpu->vm)) {
+		vcpu->io_pending = true;
+		return -EINTR;
+	}
 	/* The tables may have changed meanwhile. */
-	if (in && locate(vcpu, vcpu->string.linear, true, &m))
+	if (in)
+		err = locate(vcpu, vcpu->string.linear, true, &m);
+	if (err == -EFAULT)
 		return memory_fault(vcpu, &m);
-	for (unsigned int i = 0; i < e->io.size && in; i++)
-		if (vm_write(vcpu->vm, m.gpa[i], (u8 *)&vcpu->run.io.data + i, 1))
-			return vcpu_exit_error(vcpu, "INS to outside RAM");
+	for (unsigned int i = 0; i < e->io.size && in && !err; i++)
+		err = vcpu_write(vcpu, m.gpa[i], (u8 *)&vcpu->run.io.data + i, 1);
+	if (err == -EINTR || err == -EBUSY)
+		return postpone(vcpu, err);
+	if (err)
+		return vcpu_access_failed(vcpu, err, "INS to outside RAM");
 	advance_string(vcpu);
 	return RESUME_GUEST;
 }

@@ -57,11 +57,13 @@ static int highest_bit(const u64 word[4])
 
 static int highest_irr(struct lapic *l)
 {
-	u64 irr[4];
+	for (int i = 3; i >= 0; i--) {
+		u64 word = atomic_load_explicit(&l->irr[i], memory_order_acquire);
 
-	for (unsigned int i = 0; i < 4; i++)
-		irr[i] = atomic_load_explicit(&l->irr[i], memory_order_acquire);
-	return highest_bit(irr);
+		if (word)
+			return i * 64 + 63 - __builtin_clzll(word);
+	}
+	return -1;
 }
 
 static u8 ppr(struct lapic *l)
@@ -69,6 +71,18 @@ static u8 ppr(struct lapic *l)
 	int isr = highest_bit(l->isr);
 
 	return isr >= 0 && (isr & 0xf0) > (l->tpr & 0xf0) ? (u8)(isr & 0xf0) : l->tpr;
+}
+
+u8 lapic_priority(struct vcpu *vcpu)
+{
+	return ppr(&vcpu->lapic) & 0xf0;
+}
+
+bool lapic_above(struct vcpu *vcpu, u8 priority)
+{
+	int vector = highest_irr(&vcpu->lapic);
+
+	return vector >= 0 && (vector & 0xf0) > priority;
 }
 
 int lapic_highest(struct vcpu *vcpu)
@@ -88,13 +102,13 @@ void lapic_accept(struct vcpu *vcpu, u8 vector)
 void lapic_post(struct vcpu *vcpu, u8 vector)
 {
 	atomic_fetch_or(&vcpu->lapic.irr[vector / 64], BIT(vector % 64));
-	vcpu_request(vcpu, REQ_EVENT);
+	vcpu_event(vcpu);
 }
 
 static void post(struct vcpu *vcpu, u32 what)
 {
 	atomic_fetch_or(&vcpu->lapic.pending, what);
-	vcpu_request(vcpu, REQ_EVENT);
+	vcpu_event(vcpu);
 }
 
 void lapic_post_nmi(struct vcpu *vcpu)

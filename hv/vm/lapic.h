@@ -43,6 +43,15 @@ void lapic_post_nmi(struct vcpu *vcpu);
 /** lapic_highest - the vector that may be delivered now by priority, or -1. */
 int lapic_highest(struct vcpu *vcpu);
 
+/**
+ * lapic_priority, lapic_above - the two halves of lapic_highest(), for one who asks again and again
+ *
+ * The priority class of what the vCPU does; whether there is a vector above it. The first only
+ * changes when the vCPU runs.
+ */
+u8 lapic_priority(struct vcpu *vcpu);
+bool lapic_above(struct vcpu *vcpu, u8 priority);
+
 /** lapic_accept - move @vector from IRR to ISR: it is being injected. */
 void lapic_accept(struct vcpu *vcpu, u8 vector);
 

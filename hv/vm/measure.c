@@ -24,13 +24,21 @@ void vcpu_repair_state(struct vcpu *vcpu)
 }
 
 /* Exits before the first CPUID (the code's first page) go the ordinary way. */
+static bool map_page(struct vcpu *vcpu)
+{
+	struct backing *missing;
+	u64 offset;
+
+	return !vm_fault(vcpu->vm, vcpu->vmx.exit.mem.gpa, FAULT_READ, &missing, &offset);
+}
+
 int vcpu_run_floor(struct vcpu *vcpu, const u32 answer[4], u32 *reason)
 {
 	if (vcpu_load(vcpu))
 		return -EBUSY;
 	do {
 		*reason = vmx_floor(&vcpu->vmx, answer);
-	} while (*reason == VM_EXIT_MEMORY && !vm_fault(vcpu->vm, vcpu->vmx.exit.mem.gpa));
+	} while (*reason == VM_EXIT_MEMORY && map_page(vcpu));
 	vmx_unload(&vcpu->vmx);
 	return 0;
 }

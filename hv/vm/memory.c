@@ -1,240 +1,310 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Guest-physical memory: finding the backing, faulting it in, dropping translations. */
+/*
+ * Guest-physical memory: giving a VM some, mapping it when it is touched, dropping translations.
+ *
+ * A fault is resolved in a read section of the slots: first the invalidate sequence, then the slot,
+ * then the page of its backing, and then, under the table lock, the question whether any of that
+ * may have changed since. Nothing here waits: what is in the way is told to the caller, and the
+ * guest touches the page again.
+ *
+ * Rights. A read-only slot is mapped without write permission. Pages of a slot that logs dirty
+ * pages are mapped one by one: with PML with the dirty bit clear, so that the CPU logs the first
+ * write; else without write permission until somebody writes, and that fault is the record. The bit
+ * in the log is set under the table lock before the page becomes writable: a reader of the log
+ * clears the bit first and takes the permission away, under the lock, after that, so between the
+ * two it undoes what was made writable here. Everything else is mapped with its accessed and dirty
+ * bits set, which spares the CPU to do so. A page that only gets more rights needs no flush: an EPT
+ * violation forgets what the CPU it happens on knew of the page (SDM volume 3, "Operations that
+ * Invalidate Cached Mappings"), and another CPU that knows the lesser rights faults too, and finds
+ * nothing to do.
+ */
+#include "hv/host/chaos.h"
 #include "hv/host/counter.h"
 #include "hv/host/errno.h"
-#include "hv/host/mem.h"
-#include "hv/host/print.h"
-#include "hv/host/string.h"
 #include "hv/host/timer.h"
+#include "hv/vm/backing.h"
 #include "hv/vm/internal.h"
 
 COUNTER(mem_faults, "memory.faults", "second-level faults that mapped a page of RAM");
 COUNTER(mem_spurious, "memory.spurious", "second-level faults that found the page mapped already");
+COUNTER(mem_unprotected, "memory.unprotected", "second-level faults that made a page writable");
+COUNTER(mem_retries, "memory.retries", "second-level faults while slots or backing were changing");
 
-#define BLOCK_ZEROED 1ull
+/* --- RAM ------------------------------------------------------------------------------------- */
 
-static struct vm_slot *find_slot(struct vm *vm, gpa_t gpa)
+static int free_id(struct vm *vm, u32 *id)
 {
-	for (unsigned int i = 0; i < vm->nr_slots; i++)
-		if (gpa >= vm->slot[i].base && gpa - vm->slot[i].base < vm->slot[i].size)
-			return &vm->slot[i];
-	return NULL;
+	unsigned int phase = slots_read_begin(vm);
+
+	for (*id = 0; *id < VM_MAX_SLOTS && slot_by_id(vm, *id);)
+		++*id;
+	slots_read_end(vm, phase);
+	return *id < VM_MAX_SLOTS ? 0 : -ENOSPC;
 }
 
-static u64 *block_of(struct vm_slot *s, gpa_t gpa)
+int vm_add_ram(struct vm *vm, gpa_t base, u64 size)
 {
-	return &s->block[(gpa - s->base) >> (PAGE_SHIFT + s->block_order)];
+	struct slot_change c = { .op = SLOT_CREATE, .base = base, .size = size };
+	int err = free_id(vm, &c.id);
+
+	if (!err)
+		err = backing_create(&c.backing, size, BACKING_RESERVE | BACKING_1G);
+	if (err)
+		return err;
+	err = vm_change_slots(vm, &c, 1, SLOTS_ATOMIC, NULL);
+	backing_put(c.backing);
+	return err;
 }
 
-/* Give @b its zeroes. vm->vmx.lock held. */
-static void zero_block(struct vm_slot *s, u64 *b)
+u64 vm_ram_size(struct vm *vm)
 {
-	if (*b & BLOCK_ZEROED)
-		return;
-	memset(phys_to_virt(*b), 0, PAGE_SIZE << s->block_order);
-	__atomic_store_n(b, *b | BLOCK_ZEROED, __ATOMIC_RELEASE);
+	unsigned int phase = slots_read_begin(vm);
+	struct vm_slot *slot = slot_find(vm, 0);
+	u64 size = slot ? slot->size : 0;
+
+	slots_read_end(vm, phase);
+	return size;
 }
 
-static hpa_t backing(struct vm_slot *s, gpa_t gpa)
+/* --- mapping: table lock held, @page is what the invalidate protocol says is still so ----------
+ */
+
+/* Whether the leaf of @size around @gpa lies within the slot and within what is contiguous. */
+static bool fits(const struct vm_slot *slot, gpa_t gpa, const struct backing_page *page, u64 size)
 {
-	u64 offset = (gpa - s->base) & ((PAGE_SIZE << s->block_order) - 1);
+	gpa_t start = ALIGN_DOWN(gpa, size);
 
-	return (*block_of(s, gpa) & PAGE_MASK) + offset;
-}
-
-/* Map the largest leaf around @gpa that the slot and the block allow. Lock held. */
-static int map_around(struct vm *vm, struct vm_slot *s, gpa_t gpa)
-{
-	u64 size = EPT_SIZE_4K;
-	gpa_t large = ALIGN_DOWN(gpa, EPT_SIZE_2M);
-
-	if (large >= s->base && large + EPT_SIZE_2M <= s->base + s->size)
-		size = ept_largest(&vm->vmx.ept, large, backing(s, large), EPT_SIZE_2M);
-	gpa = ALIGN_DOWN(gpa, size);
-	return ept_map(&vm->vmx.ept, gpa, backing(s, gpa), size, EPT_RWX);
+	/* The contiguous part around the page is aligned, so the two run in parallel or not at all.
+	 */
+	return size <= page->span && !((gpa ^ page->hpa) & (size - 1) & PAGE_MASK) &&
+	       start >= slot->base && start + size <= slot->base + slot->size;
 }
 
 /*
- * After vm_drop_page() a 4 KiB hole lies among 511 pages that were split off a large one. Mapping
- * the large page again would replace the table, which needs a flush; filling the hole does not.
+ * The largest leaf for a @hole in the tables. A smaller table is not replaced: a 4 KiB hole among
+ * pages that were split off a large one is filled, which needs no flush.
  */
-static int map_missing(struct vm *vm, struct vm_slot *s, gpa_t gpa)
+static u64 leaf_size(const struct vm *vm, const struct vm_slot *slot, gpa_t gpa,
+		     const struct backing_page *page, u64 hole)
+{
+	u64 size = EPT_SIZE_1G;
+
+	if (hole == EPT_SIZE_4K || slot->flags & SLOT_LOG_DIRTY)
+		return EPT_SIZE_4K;
+	if (hole < size || !fits(slot, gpa, page, size))
+		size = EPT_SIZE_2M;
+	if (hole < size || !fits(slot, gpa, page, size))
+		return EPT_SIZE_4K;
+	/* Some CPUs have no leaves of 1 GiB, some have only small ones. */
+	return ept_largest(&vm->vmx.ept, ALIGN_DOWN(gpa, size), ALIGN_DOWN(page->hpa, size), size);
+}
+
+static unsigned int leaf_rights(struct vm *vm, const struct vm_slot *slot, unsigned int access)
+{
+	if (slot->flags & SLOT_READONLY)
+		return EPT_READ | EPT_EXEC | EPT_DIRTY;
+	if (!(slot->flags & SLOT_LOG_DIRTY))
+		return EPT_RWX | EPT_DIRTY;
+	return vm->dirty_how == DIRTY_PML || access & FAULT_WRITE ? EPT_RWX : EPT_READ | EPT_EXEC;
+}
+
+static int map_hole(struct vm *vm, struct vm_slot *slot, gpa_t gpa, unsigned int access,
+		    const struct backing_page *page, u64 hole)
+{
+	u64 size = leaf_size(vm, slot, gpa, page, hole);
+
+	count(&mem_faults);
+	if (access & FAULT_WRITE && slot->flags & SLOT_LOG_DIRTY &&
+	    vm->dirty_how == DIRTY_WRITE_PROTECT)
+		dirty_mark(slot, gpa);
+	return ept_map(&vm->vmx.ept, ALIGN_DOWN(gpa, size), ALIGN_DOWN(page->hpa, size), size,
+		       leaf_rights(vm, slot, access));
+}
+
+/*
+ * A write to a page that is mapped without write permission. Its dirty bit may be set whatever the
+ * way of logging is, so the CPU is not relied on to log this write.
+ */
+static int map_writable(struct vm *vm, struct vm_slot *slot, gpa_t gpa,
+			const struct ept_mapping *old)
+{
+	u64 size = slot->flags & SLOT_LOG_DIRTY ? EPT_SIZE_4K : old->size;
+
+	count(&mem_unprotected);
+	if (slot->flags & SLOT_LOG_DIRTY)
+		dirty_mark(slot, gpa);
+	return ept_map(&vm->vmx.ept, ALIGN_DOWN(gpa, size), ALIGN_DOWN(old->hpa, size), size,
+		       leaf_rights(vm, slot, FAULT_WRITE));
+}
+
+static int map_page(struct vm *vm, struct vm_slot *slot, gpa_t gpa, unsigned int access,
+		    const struct backing_page *page)
 {
 	struct ept_mapping m;
 	int err = ept_lookup(&vm->vmx.ept, gpa, &m);
 
-	if (!err) {
+	if (err == -ENOENT)
+		err = map_hole(vm, slot, gpa, access, page, m.size);
+	else if (!err && access & FAULT_WRITE && !(m.prot & EPT_WRITE))
+		err = map_writable(vm, slot, gpa, &m);
+	else if (!err)
 		count(&mem_spurious);
-		return 0;
-	}
-	if (err != -ENOENT)
-		return err;
-	zero_block(s, block_of(s, gpa));
-	count(&mem_faults);
-	if (m.size == EPT_SIZE_4K) {
-		gpa = ALIGN_DOWN(gpa, EPT_SIZE_4K);
-		return ept_map(&vm->vmx.ept, gpa, backing(s, gpa), EPT_SIZE_4K, EPT_RWX);
-	}
-	return map_around(vm, s, gpa);
+	return err < 0 ? err : 0;
 }
 
-int vm_fault(struct vm *vm, gpa_t gpa)
-{
-	struct vm_slot *s = find_slot(vm, gpa);
-	int r;
+/* --- faults ---------------------------------------------------------------------------------- */
 
-	if (!s)
+/* In a read section. As vm_fault(). */
+static int resolve(struct vm *vm, gpa_t gpa, unsigned int access, struct backing **missing,
+		   u64 *offset)
+{
+	u64 seq = invalidate_seq(vm);
+	struct backing_page page;
+	struct vm_slot *slot;
+	int err;
+
+	race_point();
+	slot = slot_find(vm, gpa);
+	if (!slot)
 		return -ENOENT;
+	if (slot->invalid) {
+		count(&mem_retries);
+		return 0;
+	}
+	if (access & FAULT_WRITE && slot->flags & SLOT_READONLY)
+		return -EPERM;
+	*offset = ALIGN_DOWN(gpa - slot->base + slot->offset, PAGE_SIZE);
+	err = backing_find(slot->backing, *offset, &page);
+	if (err == -EAGAIN) {
+		*missing = slot->backing;
+		backing_get(slot->backing);
+	}
+	if (err)
+		return err;
+	race_point();
 	spin_lock(&vm->vmx.lock);
-	r = map_missing(vm, s, gpa);
+	if (unlikely(invalidate_retry(vm, gpa, seq)))
+		count(&mem_retries);
+	else
+		err = map_page(vm, slot, gpa, access, &page);
 	spin_unlock(&vm->vmx.lock);
-	return r < 0 ? r : 0;
+	return err;
+}
+
+int vm_fault(struct vm *vm, gpa_t gpa, unsigned int access, struct backing **missing, u64 *offset)
+{
+	unsigned int phase;
+	int err;
+
+	if (!slots_read_try(vm, &phase))
+		return -EINTR;
+	err = resolve(vm, gpa, access, missing, offset);
+	slots_read_end(vm, phase);
+	return err;
+}
+
+/* --- populating ------------------------------------------------------------------------------ */
+
+/*
+ * Map what is there at *@gpa or above, and move *@gpa behind it; a section of its own. *@more:
+ * there is a slot. Returns 0 or -ENOMEM.
+ */
+static int populate_next(struct vm *vm, gpa_t *gpa, bool *more)
+{
+	unsigned int phase = slots_read_begin(vm);
+	u64 seq = invalidate_seq(vm), size = EPT_SIZE_4K;
+	struct vm_slot *slot = slot_find(vm, *gpa);
+	struct backing_page page;
+	struct ept_mapping m;
+	int err = 0;
+
+	if (!slot)
+		slot = slot_next(vm, *gpa);
+	*more = slot;
+	if (slot) {
+		*gpa = max_u64(*gpa, slot->base);
+		if (backing_look(slot->backing, *gpa - slot->base + slot->offset, &page)) {
+			spin_lock(&vm->vmx.lock);
+			if (!slot->invalid && !invalidate_retry(vm, *gpa, seq))
+				err = map_page(vm, slot, *gpa, FAULT_READ, &page);
+			if (!ept_lookup(&vm->vmx.ept, *gpa, &m))
+				size = m.size;
+			spin_unlock(&vm->vmx.lock);
+		}
+		*gpa = ALIGN_DOWN(*gpa, size) + size;
+	}
+	slots_read_end(vm, phase);
+	return err;
+}
+
+/* The backing of the first slot that ends above *@gpa, with a reference; *@gpa moves to its end. */
+static struct backing *next_backing(struct vm *vm, gpa_t *gpa)
+{
+	unsigned int phase = slots_read_begin(vm);
+	struct vm_slot *slot = slot_find(vm, *gpa);
+	struct backing *b = NULL;
+
+	if (!slot)
+		slot = slot_next(vm, *gpa);
+	if (slot) {
+		b = slot->backing;
+		backing_get(b);
+		*gpa = slot->base + slot->size;
+	}
+	slots_read_end(vm, phase);
+	return b;
 }
 
 int vm_populate(struct vm *vm)
 {
-	int r = 0;
+	struct backing *b;
+	gpa_t gpa = 0;
+	bool more;
+	int err = 0;
 
-	spin_lock(&vm->vmx.lock);
-	for (unsigned int i = 0; i < vm->nr_slots && r >= 0; i++) {
-		struct vm_slot *s = &vm->slot[i];
-		struct ept_mapping m;
-
-		for (u64 off = 0; off < s->size && r >= 0; off += m.size) {
-			r = map_missing(vm, s, s->base + off);
-			if (ept_lookup(&vm->vmx.ept, s->base + off, &m))
-				m.size = EPT_SIZE_4K;
-		}
+	/* All contents first: what is complete can be mapped with the largest leaves. */
+	while (!err && (b = next_backing(vm, &gpa))) {
+		err = backing_populate(b);
+		backing_put(b);
 	}
-	spin_unlock(&vm->vmx.lock);
-	return r < 0 ? r : 0;
+	gpa = 0;
+	do {
+		err = err ? err : populate_next(vm, &gpa, &more);
+	} while (!err && more);
+	return err;
 }
 
-/* Wait until no CPU can use a translation from before generation @gen. */
-static int wait_flushed(struct vm *vm, u64 gen)
+/* --- taking translations away ---------------------------------------------------------------- */
+
+int vm_flush_and_free(struct vm *vm, struct ept_unlinked *tables, u64 deadline)
 {
-	u64 deadline = ticks_now() + tsc_hz;
+	int err = vm_flush(vm, deadline);
 
-	for (u32 i = 0; i < vm->nr_vcpus; i++) {
-		struct vcpu *v = vm->vcpu[i];
-
-		while (atomic_load(&v->mode) != OUTSIDE_GUEST_MODE &&
-		       __atomic_load_n(&v->vmx.flushed_gen, __ATOMIC_ACQUIRE) < gen) {
-			if (ticks_now() > deadline) {
-				printk("# vCPU %u on CPU %u does not leave the guest (mode %u)\n",
-				       i, atomic_load(&v->cpu), atomic_load(&v->mode));
-				return -ETIMEDOUT;
-			}
-			spin_ticks(16);
-		}
-	}
-	return 0;
+	if (!tables)
+		return err;
+	spin_lock(&vm->vmx.lock);
+	if (err)
+		ept_reattach(&vm->vmx.ept, tables);
+	else
+		ept_free_detached(&vm->vmx.ept, tables);
+	spin_unlock(&vm->vmx.lock);
+	return err;
 }
 
 int vm_drop_page(struct vm *vm, gpa_t gpa)
 {
-	u64 gen;
+	unsigned int phase = slots_read_begin(vm);
+	bool found = slot_find(vm, gpa);
+	struct ept_unlinked *tables;
 	int r;
 
-	if (!find_slot(vm, gpa))
+	slots_read_end(vm, phase);
+	if (!found)
 		return -EFAULT;
 	spin_lock(&vm->vmx.lock);
 	r = ept_unmap(&vm->vmx.ept, ALIGN_DOWN(gpa, EPT_SIZE_4K), EPT_SIZE_4K);
-	if (r > 0) {
-		vmx_vm_stale(&vm->vmx);
-		gen = atomic_load(&vm->vmx.flush_gen);
-		vm_kick_all(vm);
-		r = wait_flushed(vm, gen);
-		if (!r)
-			ept_free_unlinked(&vm->vmx.ept);
-	}
+	tables = r < 0 ? NULL : ept_detach_unlinked(&vm->vmx.ept);
 	spin_unlock(&vm->vmx.lock);
-	return r;
-}
-
-enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_FILL };
-
-static void access_block(enum access how, u8 *guest, u8 *buf, size_t n)
-{
-	switch (how) {
-	case ACCESS_READ: memcpy(buf, guest, n); break;
-	case ACCESS_WRITE: memcpy(guest, buf, n); break;
-	case ACCESS_FILL: memset(guest, *buf, n); break;
-	}
-}
-
-/* Where the RAM at @gpa is, zeroed if nobody has touched it yet; @left: bytes to its block's end.
- */
-static u8 *ram_at(struct vm *vm, struct vm_slot *s, gpa_t gpa, u64 *left)
-{
-	u64 block_size = PAGE_SIZE << s->block_order, offset = gpa - s->base;
-	u64 *b = block_of(s, gpa);
-
-	if (!(__atomic_load_n(b, __ATOMIC_ACQUIRE) & BLOCK_ZEROED)) {
-		spin_lock(&vm->vmx.lock);
-		zero_block(s, b);
-		spin_unlock(&vm->vmx.lock);
-	}
-	*left = min_u64(block_size - (offset & (block_size - 1)), s->size - offset);
-	return phys_to_virt(backing(s, gpa));
-}
-
-static bool is_ram(struct vm *vm, gpa_t gpa, u64 len)
-{
-	while (len) {
-		struct vm_slot *s = find_slot(vm, gpa);
-		u64 n;
-
-		if (!s)
-			return false;
-		n = min_u64(len, s->size - (gpa - s->base));
-		gpa += n;
-		len -= n;
-	}
-	return true;
-}
-
-static int access_ram(struct vm *vm, gpa_t gpa, u8 *buf, u64 len, enum access how)
-{
-	if (!is_ram(vm, gpa, len))
-		return -EFAULT;
-	while (len) {
-		u64 n;
-		u8 *guest = ram_at(vm, find_slot(vm, gpa), gpa, &n);
-
-		n = min_u64(n, len);
-		access_block(how, guest, buf, n);
-		if (how != ACCESS_FILL)
-			buf += n;
-		gpa += n;
-		len -= n;
-	}
-	return 0;
-}
-
-void *vm_pointer(struct vm *vm, gpa_t gpa, size_t len)
-{
-	struct vm_slot *s = find_slot(vm, gpa);
-	u64 left;
-	u8 *p;
-
-	if (!s)
-		return NULL;
-	p = ram_at(vm, s, gpa, &left);
-	return len <= left ? p : NULL;
-}
-
-int vm_read(struct vm *vm, gpa_t gpa, void *buf, size_t len)
-{
-	return access_ram(vm, gpa, buf, len, ACCESS_READ);
-}
-
-int vm_write(struct vm *vm, gpa_t gpa, const void *buf, size_t len)
-{
-	return access_ram(vm, gpa, (u8 *)(uintptr_t)buf, len, ACCESS_WRITE);
-}
-
-int vm_fill(struct vm *vm, gpa_t gpa, u8 byte, u64 len)
-{
-	return access_ram(vm, gpa, &byte, len, ACCESS_FILL);
+	/* Also if it was not mapped: somebody else may have zapped it and not flushed yet. */
+	return r < 0 ? r : vm_flush_and_free(vm, tables, ticks_now() + tsc_hz);
 }

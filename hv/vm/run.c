@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* The run loop: one loop, one switch. */
+#include "hv/host/apic.h"
+#include "hv/host/chaos.h"
 #include "hv/host/counter.h"
 #include "hv/host/errno.h"
 #include "hv/host/irq.h"
@@ -8,10 +10,10 @@
 #include "hv/host/timer.h"
 #include "hv/host/trace.h"
 #include "hv/host/x86.h"
+#include "hv/vm/backing.h"
 #include "hv/vm/internal.h"
 
 COUNTER(kicks_erroneous, "kick.erroneous", "kicks that found nothing to do");
-COUNTER(run_blocks, "run.blocks", "times a vCPU thread slept in vcpu_run()");
 COUNTER(run_yields, "run.yields", "times a vCPU gave its CPU to another thread");
 
 int vcpu_exit_error(struct vcpu *vcpu, const char *what)
@@ -24,81 +26,9 @@ int vcpu_exit_error(struct vcpu *vcpu, const char *what)
 
 static __always_inline bool must_not_enter(struct vcpu *vcpu, struct cpu *cpu)
 {
-	return atomic_load_explicit(&vcpu->requests, memory_order_relaxed) |
-	       atomic_load_explicit(&vcpu->vm->hold, memory_order_relaxed) |
-	       atomic_load_explicit(&cpu->need_resched, memory_order_relaxed);
-}
-
-/* Every event sets a request, so requests say whether anything happened since the last look. */
-static bool may_sleep(struct vcpu *vcpu)
-{
-	return !atomic_load(&vcpu->requests) && !atomic_load(&vcpu->vm->hold);
-}
-
-/*
- * Nobody is left who could wake anybody: all vCPUs wait, and none has a request pending. A request
- * is made visible before its sender can block, and blocking takes halt_lock, so the last one to
- * block sees every request that was made.
- */
-static bool all_blocked(struct vm *vm)
-{
-	bool all = true;
-
-	for (u32 i = 0; i < vm->nr_vcpus && all; i++)
-		all = atomic_load(&vm->vcpu[i]->blocked) && may_sleep(vm->vcpu[i]);
-	return all;
-}
-
-/* Returns true when this was the last vCPU that could have done something. */
-static bool set_blocked(struct vcpu *vcpu, bool blocked)
-{
-	bool all;
-
-	spin_lock(&vcpu->vm->halt_lock);
-	atomic_store(&vcpu->blocked, blocked);
-	all = blocked && all_blocked(vcpu->vm);
-	spin_unlock(&vcpu->vm->halt_lock);
-	return all;
-}
-
-/* Sleep until something is requested. Returns RESUME_GUEST, 0 (RUN_EXIT_HLT), -EINTR or -EBUSY. */
-static int sleep_once(struct vcpu *vcpu)
-{
-	int ret = RESUME_GUEST;
-	struct waiter w;
-
-	wait_prepare(&vcpu->wq, &w);
-	if (set_blocked(vcpu, true)) {
-		vcpu->run.reason = RUN_EXIT_HLT;
-		ret = 0;
-	} else if (may_sleep(vcpu)) {
-		wait_sleep(&w);
-	}
-	set_blocked(vcpu, false);
-	wait_finish(&vcpu->wq, &w);
-	return vmx_load(&vcpu->vmx) ? -EBUSY : ret;
-}
-
-/* Wait in HLT or for SIPI until an event makes the vCPU runnable. Returns as sleep_once(). */
-static int block(struct vcpu *vcpu, struct cpu *cpu)
-{
-	int ret = vcpu_deliver_events(vcpu);
-
-	trace("run: block", vcpu->id, vcpu->mp_state);
-	count(&run_blocks);
-	atomic_store(&cpu->in_guest, 0);
-	while (vcpu->mp_state != MP_RUNNABLE && ret == RESUME_GUEST) {
-		ret = sleep_once(vcpu);
-		if (ret != RESUME_GUEST)
-			break;
-		if (atomic_load(&vcpu->vm->hold) ||
-		    (atomic_exchange(&vcpu->requests, 0) & REQ_EXIT))
-			ret = -EINTR;
-		else
-			ret = vcpu_deliver_events(vcpu);
-	}
-	atomic_store(&cpu->in_guest, 1);
-	return ret;
+	return atomic_load_explicit(&vcpu->requests, memory_order_seq_cst) |
+	       atomic_load_explicit(&vcpu->vm->hold, memory_order_seq_cst) |
+	       atomic_load_explicit(&cpu->need_resched, memory_order_seq_cst);
 }
 
 /* Deliver what is pending to a running vCPU. INIT among it stops it: then wait for the start-up. */
@@ -107,7 +37,7 @@ static int take_events(struct vcpu *vcpu, struct cpu *cpu)
 	int ret = vcpu_deliver_events(vcpu);
 
 	if (unlikely(vcpu->mp_state != MP_RUNNABLE && ret == RESUME_GUEST))
-		ret = block(vcpu, cpu);
+		ret = vcpu_block(vcpu, cpu);
 	return ret;
 }
 
@@ -125,45 +55,71 @@ static int yield(struct vcpu *vcpu, struct cpu *cpu)
 	return vmx_load(&vcpu->vmx) ? -EBUSY : RESUME_GUEST;
 }
 
+static int leave(struct vcpu *vcpu)
+{
+	vcpu_leave_events(vcpu);
+	return -EINTR;
+}
+
 /* Not entered, or kicked out: find out what somebody wants. */
 static int look_again(struct vcpu *vcpu, struct cpu *cpu)
 {
 	u32 requests;
-	int ret;
 
 	if (atomic_load(&vcpu->vm->hold))
-		return -EINTR;
+		return leave(vcpu);
 	if (atomic_load(&cpu->need_resched))
 		return yield(vcpu, cpu);
-	requests = atomic_exchange(&vcpu->requests, 0);
-	if (!requests) {
-		/* A flush generation that has advanced is seen in vmx_enter(). */
-		if (atomic_load(&vcpu->vm->vmx.flush_gen) == vcpu->vmx.flushed_gen)
-			count(&kicks_erroneous);
-		return RESUME_GUEST;
-	}
-	if (!(requests & REQ_EXIT))
+	requests = vcpu_take_requests(vcpu);
+	if (requests & REQ_EXIT)
+		return leave(vcpu);
+	if (requests & REQ_EVENT)
 		return take_events(vcpu, cpu);
-	ret = vcpu_deliver_events(vcpu);
-	return ret == RESUME_GUEST ? -EINTR : ret;
+	/* A flush generation that has advanced is seen in vmx_enter(). */
+	if (!requests && atomic_load(&vcpu->vm->vmx.flush_gen) == vcpu->vmx.flushed_gen)
+		count(&kicks_erroneous);
+	return RESUME_GUEST;
 }
 
-static int handle_memory(struct vcpu *vcpu)
+static int mmio(struct vcpu *vcpu, bool readonly)
 {
 	const struct vm_exit *e = &vcpu->vmx.exit;
-	int err = vm_fault(vcpu->vm, e->mem.gpa);
 
-	if (!err)
-		return RESUME_GUEST;
-	if (err != -ENOENT)
-		return vcpu_exit_error(vcpu, "no memory for second-level page tables");
 	vcpu->run.reason = RUN_EXIT_MMIO;
 	vcpu->run.mmio.gpa = e->mem.gpa;
 	vcpu->run.mmio.rip = vcpu_rip(vcpu);
 	vcpu->run.mmio.read = e->mem.read;
 	vcpu->run.mmio.write = e->mem.write;
 	vcpu->run.mmio.fetch = e->mem.fetch;
+	vcpu->run.mmio.readonly = readonly;
 	return 0;
+}
+
+static int handle_memory(struct vcpu *vcpu)
+{
+	const struct vm_exit *e = &vcpu->vmx.exit;
+	struct backing *missing;
+	u64 offset;
+	int err = vm_fault(vcpu->vm, e->mem.gpa,
+			   (e->mem.read ? FAULT_READ : 0u) | (e->mem.write ? FAULT_WRITE : 0u) |
+				   (e->mem.fetch ? FAULT_FETCH : 0u),
+			   &missing, &offset);
+
+	switch (err) {
+	case 0:
+	case -EINTR: return RESUME_GUEST; /* the loop sees the hold */
+	case -EAGAIN: return vcpu_fetch(vcpu, missing, offset);
+	case -ENOENT: return mmio(vcpu, false);
+	case -EPERM: return mmio(vcpu, true);
+	default: return vcpu_exit_error(vcpu, "no memory for a page or its second-level tables");
+	}
+}
+
+/* PML's buffer is full. */
+static int handle_dirty_full(struct vcpu *vcpu)
+{
+	dirty_drain(vcpu);
+	return RESUME_GUEST;
 }
 
 static __always_inline void handle_cpuid(struct vcpu *vcpu)
@@ -183,7 +139,7 @@ static int handle_hlt(struct vcpu *vcpu, struct cpu *cpu)
 {
 	vmx_skip_instruction(&vcpu->vmx);
 	vcpu->mp_state = MP_HALTED;
-	return block(vcpu, cpu);
+	return vcpu_block(vcpu, cpu);
 }
 
 /* No hypercalls are offered; the instruction is not undefined either. */
@@ -199,6 +155,15 @@ static int handle_entry_failure(struct vcpu *vcpu)
 	trace("run: entry failed", vcpu->id, vcpu->vmx.exit.hardware_reason);
 	vcpu->run.reason = RUN_EXIT_ENTRY_FAILED;
 	return 0;
+}
+
+/* The kick by ordinary interrupt is one too. */
+static int handle_interrupt(struct vcpu *vcpu, struct cpu *cpu)
+{
+	u8 vector = vcpu->vmx.exit.vector;
+
+	irq_dispatch(vector);
+	return vector == VECTOR_KICK ? look_again(vcpu, cpu) : RESUME_GUEST;
 }
 
 /* Only we write second-level tables: a malformed entry is a bug of ours. */
@@ -219,7 +184,7 @@ static noinline int handle(struct vcpu *vcpu, u32 reason)
 	switch (reason) {
 	case VM_EXIT_BARRED:
 	case VM_EXIT_NMI: return look_again(vcpu, cpu);
-	case VM_EXIT_INTERRUPT: irq_dispatch(vcpu->vmx.exit.vector); return RESUME_GUEST;
+	case VM_EXIT_INTERRUPT: return handle_interrupt(vcpu, cpu);
 	case VM_EXIT_TIMER:
 		/* The heartbeat: host interrupts that could not exit a guest with IF=0 (on some
 		 * emulators) are taken here at the latest. */
@@ -231,6 +196,7 @@ static noinline int handle(struct vcpu *vcpu, u32 reason)
 	case VM_EXIT_HYPERCALL: return handle_hypercall(vcpu);
 	case VM_EXIT_CR: return vcpu_handle_cr(vcpu);
 	case VM_EXIT_MEMORY: return handle_memory(vcpu);
+	case VM_EXIT_DIRTY_FULL: return handle_dirty_full(vcpu);
 	case VM_EXIT_EXCEPTION: return vcpu_handle_exception(vcpu);
 	case VM_EXIT_WINDOW: return take_events(vcpu, cpu);
 	case VM_EXIT_XSETBV: return vcpu_handle_xsetbv(vcpu);
@@ -246,29 +212,70 @@ static noinline int handle(struct vcpu *vcpu, u32 reason)
 }
 
 /*
- * The run loop, by the entry protocol in vcpu.h. The race it closes: a requester that reads mode ==
- * OUTSIDE sends no NMI, so its request must be seen here; one that reads IN_GUEST sends an NMI,
+ * What the watched loop does in addition. It is an instance of its own, so that the loop that
+ * matters does not carry as much as a test for it.
+ */
+static void watch_look(struct vcpu *vcpu, u32 old)
+{
+	if (old != OUTSIDE_GUEST_MODE)
+		panic("vCPU %u: mode %u before it was entered", vcpu->id, old);
+	race_point();
+}
+
+static void watch_entry(struct vcpu *vcpu)
+{
+	race_point();
+	if (vcpu->watched & WATCH_POSTED) {
+		/* Here, as in the RFC: after the last look at requests. */
+		atomic_store(&vcpu->kicked, 0);
+		race_point();
+	}
+	if (vcpu->watched & WATCH_TRACE)
+		trace("vcpu: in", vcpu->id, 0);
+}
+
+static void watch_exit(struct vcpu *vcpu, u32 reason)
+{
+	u32 mode = atomic_load(&vcpu->mode);
+
+	if (mode != IN_GUEST_MODE && mode != EXITING_GUEST_MODE)
+		panic("vCPU %u: mode %u after its exit", vcpu->id, mode);
+	if (vcpu->watched & WATCH_TRACE && reason != VM_EXIT_BARRED)
+		trace("vcpu: exit", vcpu->id, reason);
+	race_point();
+}
+
+/*
+ * The run loop, by the entry protocol in kick.h. The race it closes: a requester that reads mode ==
+ * OUTSIDE sends no kick, so its request must be seen here; one that reads IN_GUEST sends a kick,
  * which either exits the guest or finds entry_barred clear and sets it (vmx/entry.S). The exchange
  * is the full fence between our store of mode and our reads of the requests.
  *
  * vmx_enter() leaves hardly a register alone: the hidden variable keeps the compiler from computing
  * addresses before it, only to spill and reload them at every exit.
  */
-static __always_inline int run_loop(struct vcpu *vcpu)
+static __always_inline int run_loop(struct vcpu *vcpu, bool watched)
 {
 	int ret = RESUME_GUEST;
-	u32 reason;
+	u32 reason, old;
 
 	do {
 		struct cpu *cpu = this_cpu();
 
 		OPTIMIZER_HIDE_VAR(vcpu);
 		atomic_store_explicit(&cpu->entry_barred, 0, memory_order_relaxed);
-		atomic_exchange_explicit(&vcpu->mode, IN_GUEST_MODE, memory_order_seq_cst);
+		old = atomic_exchange_explicit(&vcpu->mode, IN_GUEST_MODE, memory_order_seq_cst);
+		if (watched)
+			watch_look(vcpu, old);
 		reason = VM_EXIT_BARRED;
-		if (likely(!must_not_enter(vcpu, cpu)))
+		if (likely(!must_not_enter(vcpu, cpu))) {
+			if (watched)
+				watch_entry(vcpu);
 			reason = vmx_enter(&vcpu->vmx);
+		}
 		OPTIMIZER_HIDE_VAR(vcpu);
+		if (watched)
+			watch_exit(vcpu, reason);
 		atomic_store_explicit(&vcpu->mode, OUTSIDE_GUEST_MODE, memory_order_release);
 		if (likely(reason == VM_EXIT_CPUID))
 			handle_cpuid(vcpu);
@@ -277,6 +284,32 @@ static __always_inline int run_loop(struct vcpu *vcpu)
 		else
 			ret = handle(vcpu, reason);
 	} while (ret == RESUME_GUEST);
+	return ret;
+}
+
+static noinline int run_watched(struct vcpu *vcpu)
+{
+	int ret = run_loop(vcpu, true);
+
+	if (vcpu->watched & WATCH_TRACE)
+		trace("vcpu: out", vcpu->id, (u64)ret);
+	return ret;
+}
+
+/*
+ * A vCPU that is not runnable, or whose loop is watched. Returns RESUME_GUEST when the ordinary
+ * loop is what follows.
+ */
+static noinline int run_unusual(struct vcpu *vcpu, struct cpu *cpu)
+{
+	int ret = RESUME_GUEST;
+
+	if (vcpu->mp_state == MP_HALTED_USERSPACE || vcpu->mp_state == MP_INACTIVE_VTL)
+		ret = vcpu_block_for_vmm(vcpu, cpu);
+	else if (vcpu->mp_state != MP_RUNNABLE)
+		ret = vcpu_block(vcpu, cpu);
+	if (ret == RESUME_GUEST && vcpu->watched)
+		ret = run_watched(vcpu);
 	return ret;
 }
 
@@ -315,10 +348,10 @@ int vcpu_run(struct vcpu *vcpu)
 		return ret;
 	atomic_store_explicit(&vcpu->cpu, cpu->id, memory_order_relaxed);
 	atomic_store_explicit(&cpu->in_guest, 1, memory_order_relaxed);
-	if (unlikely(vcpu->mp_state != MP_RUNNABLE))
-		ret = block(vcpu, cpu);
+	if (unlikely(vcpu->unusual))
+		ret = run_unusual(vcpu, cpu);
 	if (likely(ret == RESUME_GUEST))
-		ret = run_loop(vcpu);
+		ret = run_loop(vcpu, false);
 	atomic_store_explicit(&this_cpu()->in_guest, 0, memory_order_relaxed);
 	return ret;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Creating a vCPU, its reset states, and requests from other threads. */
-#include "hv/host/apic.h"
+#include "hv/host/chaos.h"
 #include "hv/host/errno.h"
 #include "hv/host/mem.h"
 #include "hv/host/x86.h"
@@ -29,31 +29,78 @@ void vcpu_reset(struct vcpu *vcpu, int sipi_page)
 	vcpu->run.reason = RUN_EXIT_NONE;
 }
 
-int vcpu_create(struct vcpu **out, struct vm *vm)
+void vcpu_choose_loop(struct vcpu *vcpu)
 {
-	struct vcpu *v;
-	int err;
+	vcpu->watched = (chaos_enabled ? WATCH_CHAOS : 0) |
+			(vcpu->vm->wait == WAIT_POSTED ? WATCH_POSTED : 0) |
+			(vcpu->vm->traced ? WATCH_TRACE : 0);
+}
 
-	if (vm->nr_vcpus == VM_MAX_VCPUS)
-		return -ENOSPC;
-	v = kzalloc(sizeof(*v));
+static struct vcpu *new_vcpu(struct vm *vm, u32 id)
+{
+	struct vcpu *v = kzalloc(sizeof(*v));
+
 	if (!v)
-		return -ENOMEM;
+		return NULL;
 	v->vm = vm;
-	v->id = vm->nr_vcpus;
-	v->mp_state = v->id ? MP_WAIT_SIPI : MP_RUNNABLE;
+	v->id = id;
+	v->mp_state = id ? MP_WAIT_SIPI : MP_RUNNABLE;
 	v->misc_enable = BIT(0) | BIT(11) | BIT(12); /* fast strings; no BTS, no PEBS */
 	wait_queue_init(&v->wq);
-	err = vmx_vcpu_init(&v->vmx, &vm->vmx, new_vpid());
-	if (err) {
-		kfree(v);
+	wait_queue_init(&v->pollers);
+	spin_lock_init(&v->dirty_lock);
+	vcpu_choose_loop(v);
+	return v;
+}
+
+static int init_vcpu(struct vcpu *v, struct vm *vm)
+{
+	int err = vmx_vcpu_init(&v->vmx, &vm->vmx, new_vpid());
+
+	if (err)
 		return err;
-	}
+	if (vm->kick_timer)
+		vmx_set_heartbeat(&v->vmx, vm->kick_timer);
 	vcpu_cpuid_init(v);
 	lapic_reset(v);
-	vm->vcpu[vm->nr_vcpus++] = v;
-	*out = v;
 	return 0;
+}
+
+/*
+ * Published whole. A pause that has counted the vCPUs before this one needs not kick it: the new
+ * vCPU finds the hold raised when it looks, before its first entry as before any other.
+ */
+int vcpu_create(struct vcpu **out, struct vm *vm)
+{
+	struct vcpu *v = NULL;
+	int err = -ENOSPC;
+	u32 id;
+
+	mutex_lock(&vm->change_mutex);
+	id = atomic_load(&vm->nr_vcpus);
+	if (id < VM_MAX_VCPUS) {
+		v = new_vcpu(vm, id);
+		err = v ? init_vcpu(v, vm) : -ENOMEM;
+	}
+	if (!err) {
+		vm->vcpu[id] = v;
+		atomic_store_explicit(&vm->nr_vcpus, id + 1, memory_order_seq_cst);
+		*out = v;
+	} else {
+		kfree(v);
+	}
+	mutex_unlock(&vm->change_mutex);
+	return err;
+}
+
+/* As in KVM, the object stays until the VM goes: others find it in vm->vcpu[] without a lock. */
+void vcpu_destroy(struct vcpu *vcpu)
+{
+	if (atomic_exchange(&vcpu->gone, true))
+		return;
+	wake_all(&vcpu->pollers);
+	dirty_retire(vcpu);
+	vmx_vcpu_destroy(&vcpu->vmx);
 }
 
 void vcpu_unload(struct vcpu *vcpu)
@@ -61,28 +108,44 @@ void vcpu_unload(struct vcpu *vcpu)
 	vmx_unload(&vcpu->vmx);
 }
 
-/*
- * The kick's half of the entry protocol (see vcpu.h). The caller has published what it wants; the
- * compare-and-exchange is the full fence between that and reading mode.
- */
-void vcpu_kick(struct vcpu *vcpu)
+enum vcpu_mp_state vcpu_get_mp_state(struct vcpu *vcpu)
 {
-	u32 mode = IN_GUEST_MODE;
-
-	atomic_thread_fence(memory_order_seq_cst);
-	if (atomic_compare_exchange_strong(&vcpu->mode, &mode, EXITING_GUEST_MODE)) {
-		apic_send_nmi(atomic_load(&vcpu->cpu));
-		return;
-	}
-	if (mode == OUTSIDE_GUEST_MODE)
-		wake_all(&vcpu->wq);
+	return vcpu->mp_state;
 }
 
-void vcpu_request(struct vcpu *vcpu, u32 req)
+void vcpu_set_mp_state(struct vcpu *vcpu, enum vcpu_mp_state s)
 {
-	atomic_fetch_or(&vcpu->requests, req);
-	if (atomic_load(&vcpu->mode) != OUTSIDE_GUEST_MODE || atomic_load(&vcpu->blocked))
-		vcpu_kick(vcpu);
+	vcpu->mp_state = (u16)s;
+}
+
+int vcpu_get_regs(struct vcpu *vcpu, struct vcpu_regs *regs)
+{
+	unsigned int phase = slots_read_begin(vcpu->vm);
+	int err = vmx_load(&vcpu->vmx);
+
+	for (unsigned int r = 0; r < NR_GPRS && !err; r++)
+		regs->gpr[r] = vmx_get_gpr(&vcpu->vmx, r);
+	if (!err) {
+		regs->rip = vmx_get(&vcpu->vmx, REG_RIP);
+		regs->rflags = vmx_get(&vcpu->vmx, REG_RFLAGS);
+	}
+	slots_read_end(vcpu->vm, phase);
+	return err;
+}
+
+int vcpu_set_regs(struct vcpu *vcpu, const struct vcpu_regs *regs)
+{
+	unsigned int phase = slots_read_begin(vcpu->vm);
+	int err = vmx_load(&vcpu->vmx);
+
+	for (unsigned int r = 0; r < NR_GPRS && !err; r++)
+		vmx_set_gpr(&vcpu->vmx, r, regs->gpr[r]);
+	if (!err) {
+		vmx_set(&vcpu->vmx, REG_RIP, regs->rip);
+		vmx_set(&vcpu->vmx, REG_RFLAGS, regs->rflags);
+	}
+	slots_read_end(vcpu->vm, phase);
+	return err;
 }
 
 void vcpu_set_flat32(struct vcpu *vcpu, u32 eip, u32 eax, u32 ebx)

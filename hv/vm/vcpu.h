@@ -2,12 +2,7 @@
 /*
  * A vCPU: driven by one thread through vcpu_run(), which returns to its VMM as KVM_RUN does.
  *
- * Entry protocol. The run loop: entry_barred = 0; mode = IN_GUEST; full fence; look at requests,
- * the VM's hold count and the CPU's run queue; if any is set, mode = OUTSIDE and handle it, else
- * enter. Whoever wants something publishes it; full fence; and if mode is IN_GUEST moves it to
- * EXITING and sends an NMI. Either the run loop sees the request, or the requester sees IN_GUEST:
- * with both fences, not neither. An NMI that lands between the look and the entry is caught by
- * vmx/entry.S.
+ * How it is stopped and woken is told in hv/vm/kick.h.
  */
 #ifndef HV_VM_VCPU_H
 #define HV_VM_VCPU_H
@@ -28,9 +23,19 @@ enum vcpu_mode {
 enum vcpu_request {
 	REQ_EVENT = 1, /* look at the pending events: NMI, INIT, SIPI, the local APIC */
 	REQ_EXIT = 2,  /* leave vcpu_run() with -EINTR */
+	REQ_DIRTY = 4, /* hand over what PML has logged */
+	REQ_LOOK = 8,  /* nothing by itself: go through the outer loop once (tests of kicks) */
 };
 
-enum vcpu_mp_state { MP_RUNNABLE, MP_HALTED, MP_WAIT_SIPI };
+enum vcpu_mp_state {
+	MP_RUNNABLE,
+	MP_HALTED, /* in HLT: an event that can be delivered makes it runnable */
+	MP_WAIT_SIPI,
+	/* As MP_HALTED, but vcpu_run() returns RUN_EXIT_RUNNABLE instead of running the guest. */
+	MP_HALTED_USERSPACE,
+	/* The same for a VTL that is not the active one: its interrupt flag does not count. */
+	MP_INACTIVE_VTL,
+};
 
 enum run_exit {
 	RUN_EXIT_NONE,
@@ -40,6 +45,7 @@ enum run_exit {
 	RUN_EXIT_SHUTDOWN,     /* triple fault */
 	RUN_EXIT_ENTRY_FAILED, /* the CPU refused the guest's state */
 	RUN_EXIT_ERROR,	       /* .error: something that is not emulated */
+	RUN_EXIT_RUNNABLE,     /* MP_HALTED_USERSPACE, MP_INACTIVE_VTL: there is an event */
 };
 
 struct vcpu_run {
@@ -55,6 +61,7 @@ struct vcpu_run {
 			gpa_t gpa;
 			u64 rip;
 			bool read, write, fetch;
+			bool readonly; /* a write to a read-only slot */
 		} mmio;
 		struct {
 			const char *what;
@@ -63,21 +70,50 @@ struct vcpu_run {
 	};
 };
 
+enum vcpu_watched {
+	WATCH_CHAOS = 1,  /* race points and assertions in the run loop */
+	WATCH_POSTED = 2, /* clear `kicked` right before entry */
+	WATCH_TRACE = 4,  /* trace every entry and exit */
+};
+
+/* The registers a VMM may look at and set. */
+struct vcpu_regs {
+	u64 gpr[NR_GPRS];
+	u64 rip, rflags;
+};
+
 struct vcpu {
 	struct vmx_vcpu vmx; /* first: the hot fields share its cache lines */
 	_Atomic u32 mode;    /* enum vcpu_mode */
 	_Atomic u32 requests;
 	struct vm *vm;
 	u32 id;
-	_Atomic u32 cpu;      /* where it last entered; valid while mode is not OUTSIDE */
-	u32 mp_state;	      /* enum vcpu_mp_state; own thread */
+	_Atomic u32 cpu; /* where it last entered; valid while mode is not OUTSIDE */
+	union {
+		struct {
+			u16 mp_state; /* enum vcpu_mp_state; own thread */
+			u16 watched;  /* enum vcpu_watched: use the run loop that looks */
+		};
+		u32 unusual; /* both in one test */
+	};
+	/*
+	 * Waiting for events (hv/vm/wait.h). A deliverer advances event_seq after it has made the
+	 * event visible; the vCPU's thread sets seen_seq to what event_seq was before it looked at
+	 * the pending events.
+	 */
+	_Atomic u64 event_seq, seen_seq;
+	_Atomic u32 kicked; /* WAIT_POSTED: the RFC's flag */
+	_Atomic bool gone;  /* destroyed */
+	struct wait_queue pollers;
 	_Atomic bool blocked; /* waiting in vcpu_run(); written under vm->halt_lock */
 	bool io_pending;      /* run.io is to be completed by the next vcpu_run() */
 	struct vcpu_cpuid cpuid;
 	struct lapic lapic;
 	struct vcpu_run run;
 	struct wait_queue wq;
-	u64 cr4_may; /* CR4 bits the guest's CPUID allows */
+	struct spinlock dirty_lock; /* moving what PML has logged (hv/vm/dirty.c) */
+	_Atomic bool dirty_wanted;  /* somebody waits for that, and it was not done since */
+	u64 cr4_may;		    /* CR4 bits the guest's CPUID allows */
 	u64 misc_enable;
 	struct {
 		u64 left; /* repetitions to go, the current one included */
@@ -87,7 +123,7 @@ struct vcpu {
 
 /**
  * vcpu_create - a vCPU in the state after RESET: id 0 runnable, the others waiting for SIPI
- * @vm: the VM, before any of its vCPUs runs
+ * @vm: the VM; others of its vCPUs may be running
  *
  * Returns 0, -ENOSPC (VM_MAX_VCPUS), -ENOMEM. Thread context.
  */
@@ -105,11 +141,25 @@ int vcpu_run(struct vcpu *vcpu);
 /** vcpu_unload - leave this CPU, so that the vCPU can be run or destroyed from another. */
 void vcpu_unload(struct vcpu *vcpu);
 
-/** vcpu_request - set a request and kick. Any thread. @req: enum vcpu_request. */
-void vcpu_request(struct vcpu *vcpu, u32 req);
+/**
+ * vcpu_destroy - take a vCPU out of its VM; its thread has left vcpu_run() and called vcpu_unload()
+ *
+ * Threads that wait for it get WAIT_GONE. Its memory is given back with the VM's.
+ */
+void vcpu_destroy(struct vcpu *vcpu);
 
-/** vcpu_kick - make it look again: out of the guest or out of its sleep. Any context but NMI. */
-void vcpu_kick(struct vcpu *vcpu);
+/**
+ * vcpu_get_regs, vcpu_set_regs - general registers, RIP and RFLAGS
+ *
+ * In the vCPU's thread, outside vcpu_run(). Go through the readers' gate: they wait while the VM is
+ * held by another thread. Return 0, or -EBUSY (loaded on another CPU).
+ */
+int vcpu_get_regs(struct vcpu *vcpu, struct vcpu_regs *regs);
+int vcpu_set_regs(struct vcpu *vcpu, const struct vcpu_regs *regs);
+
+/** vcpu_get_mp_state, vcpu_set_mp_state - what it waits for. In the vCPU's thread. */
+enum vcpu_mp_state vcpu_get_mp_state(struct vcpu *vcpu);
+void vcpu_set_mp_state(struct vcpu *vcpu, enum vcpu_mp_state s);
 
 /**
  * vcpu_set_flat32 - 32-bit protected mode, flat segments, paging off: how multiboot starts a guest

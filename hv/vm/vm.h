@@ -2,38 +2,54 @@
 /*
  * A VM: guest-physical memory, its vCPUs, and what stops them all.
  *
- * RAM is one slot (and small extra slots that a board adds). A slot's backing is allocated when it
- * is added, in blocks of 2 MiB, so that a guest cannot run the machine out of memory later; a block
- * is zeroed and mapped when the guest first touches it.
+ * Memory is a set of slots (hv/vm/slots.h) that show parts of backings (hv/vm/backing.h); a page is
+ * mapped when the guest first touches it. The protocols have a header each: kick, pause, wait,
+ * readers, invalidate, dirty.
  */
 #ifndef HV_VM_VM_H
 #define HV_VM_VM_H
 
+#include "hv/host/mutex.h"
 #include "hv/host/spinlock.h"
 #include "hv/host/types.h"
+#include "hv/vm/dirty.h"
+#include "hv/vm/invalidate.h"
+#include "hv/vm/kick.h"
+#include "hv/vm/pause.h"
+#include "hv/vm/readers.h"
+#include "hv/vm/slots.h"
+#include "hv/vm/wait.h"
 #include "vmx/vmx.h"
 
 #define VM_MAX_VCPUS 64
-#define VM_MAX_SLOTS 4
 
 struct vcpu;
 
-struct vm_slot {
-	gpa_t base;
-	u64 size;
-	unsigned int block_order; /* pages per block = 2^order */
-	u64 nr_blocks;
-	u64 *block; /* host-physical address of each, bit 0: has been zeroed */
-};
-
 struct vm {
 	struct vmx_vm vmx;
-	_Atomic u32 hold; /* holders; while not 0 no vCPU enters the guest */
-	u32 nr_vcpus;
+	_Atomic u32 hold;     /* holders; while not 0 no vCPU enters the guest */
+	_Atomic u32 nr_vcpus; /* grows only; a destroyed vCPU keeps its place until the VM goes */
 	struct vcpu *vcpu[VM_MAX_VCPUS];
-	unsigned int nr_slots;
-	struct vm_slot slot[VM_MAX_SLOTS];
-	struct spinlock halt_lock; /* writes of vcpu->blocked of all vCPUs */
+
+	struct mutex change_mutex; /* one change of slots, one creation of a vCPU at a time */
+	struct vm_slots slots;
+	struct vm_readers readers;
+	struct vm_invalidation invalidation;
+	enum dirty_how dirty_how;
+
+	enum kick_transport kick;
+	u64 kick_timer; /* KICK_TIMER: guest ticks between two looks */
+	enum wait_variant wait;
+	bool traced;	     /* vm_set_traced() */
+	bool outside_events; /* vm_expect_events() */
+
+	struct spinlock hold_lock;    /* holders */
+	struct list holders;	      /* struct vm_hold */
+	bool stopped;		      /* for good; under hold_lock */
+	struct wait_queue resumed;    /* vm_wait_resumed() and the readers' gate */
+	struct spinlock halt_lock;    /* writes of vcpu->blocked of all vCPUs */
+	_Atomic u32 nr_waiting;	      /* vCPUs that threads inside vcpu_wait() wait for */
+	struct wait_queue no_waiters; /* woken when nr_waiting becomes 0 */
 };
 
 /**
@@ -59,17 +75,19 @@ int hv_print_caps(void);
  */
 int vm_create(struct vm **out);
 
-/** vm_destroy - free a VM with its vCPUs and memory. All of its vCPU threads have left vcpu_run().
+/**
+ * vm_destroy - free a VM with its vCPUs and its references to backings
+ *
+ * All of its vCPU threads have left vcpu_run(). Threads in vcpu_wait() are sent home first.
  */
 void vm_destroy(struct vm *vm);
 
 /**
- * vm_add_ram - give the VM memory
- * @base, @size: bytes, multiples of 4 KiB, not 0; at least 2 MiB aligned when @size is 2 MiB or
- * more; within the addresses that second-level tables reach
+ * vm_add_ram - give the VM memory: a slot with a backing of its own, under the lowest free id
+ * @base, @size: bytes, multiples of 4 KiB, not 0
  *
- * Returns 0, -EINVAL, -EEXIST (overlaps a slot), -ENOSPC (too many slots), -ENOMEM (the machine has
- * less free memory). Before the first vcpu_run().
+ * All of it is reserved, so that a guest cannot run the machine out of memory later. Returns 0 or
+ * an error of backing_create() and vm_change_slots().
  */
 int vm_add_ram(struct vm *vm, gpa_t base, u64 size);
 
@@ -79,9 +97,12 @@ int vm_populate(struct vm *vm);
 /**
  * vm_read, vm_write, vm_fill - access guest memory by guest-physical address
  *
- * Return 0, or -EFAULT when any byte is outside RAM; then nothing was transferred. May run beside
- * vCPUs; bytes are copied without ordering guarantees. Takes the VM's table lock for blocks that
- * were never touched.
+ * Go through the readers' gate: while the VM is held by another thread they wait. A page that is
+ * missing is waited for. Return 0, or -EFAULT when any byte is outside RAM (or, for the writing
+ * ones, in a read-only slot); then nothing was transferred. -ENOMEM. What crosses a page is
+ * transferred page by page: a change of slots in between is seen, and -EFAULT may then come
+ * halfway. May run beside vCPUs; 4 and 8 aligned bytes are read and written in one access, others
+ * in any order. Thread context, in no read section.
  */
 int vm_read(struct vm *vm, gpa_t gpa, void *buf, size_t len);
 int vm_write(struct vm *vm, gpa_t gpa, const void *buf, size_t len);
@@ -91,12 +112,19 @@ int vm_fill(struct vm *vm, gpa_t gpa, u8 byte, u64 len);
 u64 vm_ram_size(struct vm *vm);
 u32 vm_nr_vcpus(struct vm *vm);
 
+enum fault_access { FAULT_READ = 1, FAULT_WRITE = 2, FAULT_FETCH = 4 };
+
 /**
  * vm_fault - make @gpa accessible after a memory exit
+ * @access: enum fault_access
+ * @missing: out, for -EAGAIN: the backing and
+ * @offset: where in it; the caller got a reference
  *
- * Returns 0 (mapped, or somebody else did it meanwhile), -ENOENT (no RAM there), -ENOMEM.
+ * Returns 0 (mapped, or somebody else did it, or what it found has changed meanwhile: let the guest
+ * try again), -ENOENT (no RAM there), -EPERM (a write to a read-only slot), -EAGAIN (the page is
+ * not there: backing_wait()), -EINTR (the VM is held), -ENOMEM. Thread context; does not sleep.
  */
-int vm_fault(struct vm *vm, gpa_t gpa);
+int vm_fault(struct vm *vm, gpa_t gpa, unsigned int access, struct backing **missing, u64 *offset);
 
 /**
  * vm_drop_page - remove one 4 KiB translation; the next access faults it in again
@@ -113,13 +141,25 @@ int vm_drop_page(struct vm *vm, gpa_t gpa);
  */
 void vm_stop(struct vm *vm);
 
+/**
+ * vm_set_traced - have every entry and exit of its vCPUs, and every step of the protocols, traced
+ *
+ * For timelines; see hv/host/trace.h. Before the first vcpu_run().
+ */
+void vm_set_traced(struct vm *vm, bool on);
+
+/**
+ * vm_expect_events - others than its vCPUs post events for this VM
+ *
+ * Without it a VM all of whose vCPUs wait is at its end: RUN_EXIT_HLT. With it they wait on. Before
+ * the first vcpu_run().
+ */
+void vm_expect_events(struct vm *vm);
+
 /** vm_entries_barred - VM entries so far that an NMI in root mode has stopped. */
 u64 vm_entries_barred(void);
 
 /* The TSC when the first vCPU of this run was about to enter its guest; 0 before. */
 extern _Atomic u64 vm_first_guest_tick;
-
-/** vm_kick_all - make every vCPU that is in the guest leave it. */
-void vm_kick_all(struct vm *vm);
 
 #endif

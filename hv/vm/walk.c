@@ -35,7 +35,7 @@ struct walk {
 	unsigned int levels, entry_size;
 	/* What was found on the way, by level; 0 is the lowest. */
 	struct {
-		void *at;
+		gpa_t gpa;
 		u64 value;
 	} entry[4];
 };
@@ -118,17 +118,16 @@ static int fault(const struct walk *w, u32 why, u32 *error)
 	return -EFAULT;
 }
 
-/* Entries are read whole: other vCPUs may be writing them. */
-static bool read_entry(struct vcpu *vcpu, struct walk *w, unsigned int level, gpa_t gpa)
+/* Entries are read whole: other vCPUs may be writing them. Outside RAM there is none that is
+ * present. */
+static int read_entry(struct vcpu *vcpu, struct walk *w, unsigned int level, gpa_t gpa)
 {
-	void *p = vm_pointer(vcpu->vm, gpa, w->entry_size);
+	int err;
 
-	w->entry[level].at = p;
-	if (!p)
-		return false;
-	w->entry[level].value = w->entry_size == 4 ? __atomic_load_n((u32 *)p, __ATOMIC_ACQUIRE)
-						   : __atomic_load_n((u64 *)p, __ATOMIC_ACQUIRE);
-	return w->entry[level].value & PTE_P;
+	w->entry[level].gpa = gpa;
+	w->entry[level].value = 0;
+	err = vcpu_read(vcpu, gpa, &w->entry[level].value, w->entry_size);
+	return err == -EFAULT ? 0 : err;
 }
 
 /* Find the leaf for @va; *@level says where. */
@@ -136,15 +135,19 @@ static int find_leaf(struct vcpu *vcpu, struct walk *w, gva_t va, unsigned int *
 {
 	gpa_t table = w->levels == 3 ? w->cr3 & 0xffffffe0 : w->cr3 & PTE_PFN;
 	u64 rights = PTE_W | PTE_U, pte;
+	int err;
 
 	for (*level = w->levels - 1;; --*level) {
 		u64 index = (va >> level_shift(w, *level)) & (w->levels == 2 ? 0x3ff : 0x1ff);
 
 		if (w->levels == 3 && *level == 2)
 			index &= 3;
-		if (!read_entry(vcpu, w, *level, table + index * w->entry_size))
-			return fault(w, 0, error);
+		err = read_entry(vcpu, w, *level, table + index * w->entry_size);
+		if (err)
+			return err;
 		pte = w->entry[*level].value;
+		if (!(pte & PTE_P))
+			return fault(w, 0, error);
 		if (has_reserved(w, *level, pte))
 			return fault(w, PF_P | PF_RSVD, error);
 		if (has_rights(w, *level))
@@ -156,36 +159,32 @@ static int find_leaf(struct vcpu *vcpu, struct walk *w, gva_t va, unsigned int *
 	return allowed(w, rights) ? 0 : fault(w, PF_P, error);
 }
 
-static bool replace(const struct walk *w, unsigned int level, u64 value)
-{
-	u64 old = w->entry[level].value;
-	u32 old32 = (u32)old;
-
-	if (w->entry_size == 4)
-		return __atomic_compare_exchange_n((u32 *)w->entry[level].at, &old32, (u32)value,
-						   false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
-	return __atomic_compare_exchange_n((u64 *)w->entry[level].at, &old, value, false,
-					   __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
-}
-
-/* Set accessed and dirty bits from the top down; false when an entry has changed since. */
-static bool mark_used(const struct walk *w, unsigned int leaf)
+/*
+ * Set accessed and dirty bits from the top down. Returns 1; 0 when an entry has changed since;
+ * other errors as vcpu_read(). Of tables in read-only memory the processor cannot set them, and nor
+ * do we.
+ */
+static int mark_used(struct vcpu *vcpu, const struct walk *w, unsigned int leaf)
 {
 	for (unsigned int level = w->levels; level-- > leaf;) {
 		u64 set = PTE_A | (w->write && level == leaf ? PTE_D : 0);
 		u64 old = w->entry[level].value;
+		int ret;
 
-		if (has_rights(w, level) && (old & set) != set && !replace(w, level, old | set))
-			return false;
+		if (!has_rights(w, level) || (old & set) == set)
+			continue;
+		ret = vcpu_cmpxchg(vcpu, w->entry[level].gpa, w->entry_size, &old, old | set);
+		if (ret != 1 && ret != -EFAULT)
+			return ret;
 	}
-	return true;
+	return 1;
 }
 
 int vcpu_translate(struct vcpu *vcpu, gva_t va, bool write, gpa_t *gpa, u32 *error)
 {
 	unsigned int level;
 	struct walk w;
-	int err;
+	int ret;
 
 	start(vcpu, &w, write);
 	if (!(w.cr0 & CR0_PG)) {
@@ -193,9 +192,13 @@ int vcpu_translate(struct vcpu *vcpu, gva_t va, bool write, gpa_t *gpa, u32 *err
 		return 0;
 	}
 	do {
-		err = find_leaf(vcpu, &w, va, &level, error);
-	} while (!err && !mark_used(&w, level));
-	if (!err)
-		*gpa = leaf_address(&w, level, va);
-	return err;
+		ret = find_leaf(vcpu, &w, va, &level, error);
+		if (ret)
+			return ret;
+		ret = mark_used(vcpu, &w, level);
+	} while (!ret);
+	if (ret < 0)
+		return ret;
+	*gpa = leaf_address(&w, level, va);
+	return 0;
 }

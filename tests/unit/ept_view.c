@@ -78,7 +78,8 @@ void view_map(struct ept_view *v, gpa_t gpa, u64 len, hpa_t hpa, unsigned int pr
 	*v = out;
 }
 
-void view_protect(struct ept_view *v, gpa_t gpa, u64 len, unsigned int prot)
+static void change_rights(struct ept_view *v, gpa_t gpa, u64 len, unsigned int keep,
+			  unsigned int set)
 {
 	struct ept_view out = { 0 };
 
@@ -86,12 +87,22 @@ void view_protect(struct ept_view *v, gpa_t gpa, u64 len, unsigned int prot)
 		struct extent inside = part(v->extent[i], gpa, gpa + len);
 
 		append(&out, part(v->extent[i], 0, gpa));
-		inside.prot = inside.len ? prot : 0;
+		inside.prot = inside.len ? (inside.prot & keep) | set : 0;
 		append(&out, inside);
 		append(&out, part(v->extent[i], gpa + len, ~0ull));
 	}
 	view_free(v);
 	*v = out;
+}
+
+void view_protect(struct ept_view *v, gpa_t gpa, u64 len, unsigned int prot)
+{
+	change_rights(v, gpa, len, 0, prot);
+}
+
+void view_restrict(struct ept_view *v, gpa_t gpa, u64 len, unsigned int prot)
+{
+	change_rights(v, gpa, len, prot, 0);
 }
 
 struct walk {
@@ -108,11 +119,30 @@ static void check_rights(const struct walk *w, u64 entry)
 		fail_msg("entry %#llx: write without read", (unsigned long long)entry);
 	if (x && !r && !w->exec_only)
 		fail_msg("entry %#llx: execute-only", (unsigned long long)entry);
-	if (entry & w->beyond || entry & 0xfff0000000000c00)
+	if (entry & w->beyond || entry & 0xc00)
 		fail_msg("entry %#llx: reserved or unused bits", (unsigned long long)entry);
 }
 
 static void walk_table(const struct walk *w, const void *table, unsigned int level, gpa_t base);
+
+/* The notes in a table entry: groups of 32 entries, 55:52 and 59:56; 63:60 tables, 15: many. */
+static void check_notes(u64 entry, unsigned int level)
+{
+	const struct fake_page *p = (const void *)(uintptr_t)(entry & 0x000ffffffffff000);
+	u64 tables = 0;
+
+	for (u64 i = 0; i < 512; i++) {
+		if (!p->content[i])
+			continue;
+		if (i / 32 < (entry >> 52 & 15) || i / 32 > (entry >> 56 & 15))
+			fail_msg("table entry %#llx: entry %u of the table is used",
+				 (unsigned long long)entry, (unsigned int)i);
+		tables += level > 1 && !(p->content[i] & 0x80);
+	}
+	if (entry >> 60 < (tables < 15 ? tables : 15))
+		fail_msg("table entry %#llx: there are %u tables below", (unsigned long long)entry,
+			 (unsigned int)tables);
+}
 
 static void walk_entry(const struct walk *w, u64 entry, unsigned int level, gpa_t gpa)
 {
@@ -128,9 +158,12 @@ static void walk_entry(const struct walk *w, u64 entry, unsigned int level, gpa_
 	if (!leaf) {
 		if (entry & 0xf8)
 			fail_msg("table entry %#llx: reserved bits", (unsigned long long)entry);
+		check_notes(entry, level - 1);
 		walk_table(w, (const void *)(uintptr_t)addr, level - 1, gpa);
 		return;
 	}
+	if (entry & 0xfff0000000000000)
+		fail_msg("leaf %#llx: unused bits", (unsigned long long)entry);
 	if (level == 4 || addr & (span - 1) || (entry & 0x38) != 6 << 3 || entry & 0x40 ||
 	    (level == 1 && entry & 0x80))
 		fail_msg("leaf %#llx of level %u", (unsigned long long)entry, level);
@@ -216,7 +249,7 @@ bool view_between(const struct ept_view *v, const struct ept_view *a, const stru
 	return true;
 }
 
-bool view_contains(const struct ept_view *b, const struct ept_view *a)
+bool view_allows(const struct ept_view *b, const struct ept_view *a)
 {
 	struct cursor ca = { a, 0 }, cb = { b, 0 };
 
@@ -226,7 +259,7 @@ bool view_contains(const struct ept_view *b, const struct ept_view *a)
 		end = ~0ull;
 		ea = piece(&ca, at, &end);
 		eb = piece(&cb, at, &end);
-		if (ea.prot && !same(&ea, &eb))
+		if (ea.prot && (ea.hpa != eb.hpa || ea.prot & ~eb.prot))
 			return false;
 	}
 	return true;

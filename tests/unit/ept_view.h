@@ -32,11 +32,13 @@ const struct extent *view_find(const struct ept_view *v, gpa_t gpa);
 void view_map(struct ept_view *v, gpa_t gpa, u64 len, hpa_t hpa, unsigned int prot);
 /* Change the rights of what is mapped there. */
 void view_protect(struct ept_view *v, gpa_t gpa, u64 len, unsigned int prot);
+/* Take all rights but @prot from what is mapped there. */
+void view_restrict(struct ept_view *v, gpa_t gpa, u64 len, unsigned int prot);
 
 /*
  * Read the tables under @root; fails the test at an entry that is malformed for a CPU of @phys_bits
- * with or without execute-only, and at a table that is not a page in use. Marks the pages it sees
- * (struct fake_page).
+ * with or without execute-only, at a table that is not a page in use, and at one of which more is
+ * used than the entry above it notes. Marks the pages it sees (struct fake_page).
  */
 void view_read(struct ept_view *v, const void *root, unsigned int phys_bits, bool exec_only);
 
@@ -44,7 +46,7 @@ void view_read(struct ept_view *v, const void *root, unsigned int phys_bits, boo
 bool view_equal(const struct ept_view *a, const struct ept_view *b);
 /* Whether @v translates each address as @a or as @b does. */
 bool view_between(const struct ept_view *v, const struct ept_view *a, const struct ept_view *b);
-/* Whether @b translates all that @a does and in the same way. */
-bool view_contains(const struct ept_view *b, const struct ept_view *a);
+/* Whether @b translates all that @a does to the same place and with no lesser rights. */
+bool view_allows(const struct ept_view *b, const struct ept_view *a);
 
 #endif

@@ -31,6 +31,7 @@ u32 nr_cpus;
 
 static struct cpu cpu_data[FAKE_CPUS];
 static unsigned int fail_countdown;
+static struct timer *armed_timer; /* one thread waits for one deadline */
 
 /* --- pages ------------------------------------------------------------------------------------
  *
@@ -95,6 +96,13 @@ void page_free(void *page, unsigned int order)
 	fake_machine.pages_free += size / PAGE_SIZE;
 }
 
+/* The parts of a block may be freed one by one anyway. */
+void page_split(void *page, unsigned int order, unsigned int into)
+{
+	assert_in_range(into, 0, order);
+	assert_null(__asan_region_is_poisoned(page, PAGE_SIZE << order));
+}
+
 unsigned int page_order(u64 bytes)
 {
 	unsigned int order = 0;
@@ -131,6 +139,7 @@ void fake_machine_reset(void)
 	}
 	tsc_hz = 1000000000;
 	fail_countdown = 0;
+	armed_timer = NULL;
 	arena_reset();
 }
 
@@ -151,6 +160,26 @@ void spin_ticks(u64 ticks)
 	fake_machine.now += ticks;
 	if (fake_machine.on_spin)
 		fake_machine.on_spin();
+}
+
+/* Waiting for others takes time too: else a loop with a deadline would never end. */
+void cpu_relax(void)
+{
+	spin_ticks(16);
+}
+
+void apic_send_nmi_mask(u64 mask)
+{
+	for (u32 cpu = 0; mask; cpu++, mask >>= 1)
+		if (mask & 1)
+			apic_send_nmi(cpu);
+}
+
+void apic_send_ipi_mask(u64 mask, u8 vector)
+{
+	for (u32 cpu = 0; mask; cpu++, mask >>= 1)
+		if (mask & 1)
+			fake_machine.ipis[cpu]++;
 }
 
 void apic_send_nmi(u32 cpu)
@@ -202,9 +231,19 @@ void thread_join(struct thread *t)
 
 struct thread *thread_current(void)
 {
-	static struct thread only;
+	static struct thread threads[FAKE_CPUS];
 
-	return &only;
+	return &threads[fake_machine.thread];
+}
+
+/* Nobody woke it until then. */
+static void fire_timer(void)
+{
+	struct timer *t = armed_timer;
+
+	fake_machine.now = max_u64(fake_machine.now, t->deadline);
+	timer_cancel(t);
+	t->fn(t);
 }
 
 void thread_block(_Atomic bool *woken)
@@ -213,8 +252,11 @@ void thread_block(_Atomic bool *woken)
 	fake_machine.blocks++;
 	if (!*woken && fake_machine.on_block)
 		fake_machine.on_block();
-	if (!*woken)
+	if (*woken)
+		return;
+	if (!armed_timer)
 		fail_msg("a thread sleeps for ever");
+	fire_timer();
 }
 
 void thread_wake(struct thread *t)
@@ -230,21 +272,30 @@ void thread_yield(void)
 		fake_machine.on_yield();
 }
 
-/* Waiting with a deadline is nothing that hv/vm does. */
+/* --- timers ---------------------------------------------------------------------------------- */
+
 void timer_init(struct timer *t, void (*fn)(struct timer *t))
 {
-	fail_msg("a timer");
+	t->fn = fn;
+	t->armed = false;
 }
 
 void timer_arm(struct timer *t, u64 deadline)
 {
-	fail_msg("a timer");
+	assert_null(armed_timer);
+	t->deadline = deadline;
+	t->armed = true;
+	armed_timer = t;
 }
 
 bool timer_cancel(struct timer *t)
 {
-	fail_msg("a timer");
-	return false;
+	bool armed = t->armed;
+
+	if (armed)
+		armed_timer = NULL;
+	t->armed = false;
+	return armed;
 }
 
 /* --- CPUID: a processor that has every feature there is -------------------------------------- */

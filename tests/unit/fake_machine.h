@@ -12,13 +12,15 @@
 #define FAKE_CPUS 4
 
 struct fake_machine {
-	u32 cpu;  /* this_cpu() */
-	u64 now;  /* the TSC */
-	u64 xcr0; /* of the one register that all CPUs share */
+	u32 cpu;    /* this_cpu() */
+	u32 thread; /* 0..FAKE_CPUS-1: which thread_current() is */
+	u64 now;    /* the TSC */
+	u64 xcr0;   /* of the one register that all CPUs share */
 
 	unsigned int nmis[FAKE_CPUS]; /* sent to each CPU */
+	unsigned int ipis[FAKE_CPUS]; /* kicks by ordinary interrupt */
 
-	/* The thread sleeps: this has to wake it, or the test fails. */
+	/* The thread sleeps: this has to wake it, or its deadline comes, or the test fails. */
 	void (*on_block)(void);
 	unsigned int blocks;
 	void (*on_yield)(void); /* another thread's turn */

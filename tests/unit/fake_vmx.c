@@ -28,7 +28,7 @@ static unsigned int script_len, script_at;
 
 void fake_vmx_reset(void)
 {
-	fake_vmx = (struct fake_vmx){ .rdtscp = true, .invpcid = true };
+	fake_vmx = (struct fake_vmx){ .rdtscp = true, .invpcid = true, .pml = true };
 	vmx_caps = (struct vmx_caps){
 		.ept_vpid = EPT_CAP_WALK_4 | EPT_CAP_WB | EPT_CAP_2M | EPT_CAP_1G | EPT_CAP_AD,
 		.phys_bits = 40,
@@ -277,6 +277,11 @@ int vmx_inject_db(struct vmx_vcpu *v, u64 dr6)
 	return vmx_inject(v, &db);
 }
 
+bool vmx_event_waits(struct vmx_vcpu *v)
+{
+	return loaded(v)->queued;
+}
+
 bool vmx_can_inject_nmi(struct vmx_vcpu *v)
 {
 	struct fake_vcpu *f = loaded(v);
@@ -361,4 +366,59 @@ bool vmx_has_rdtscp(void)
 bool vmx_has_invpcid(void)
 {
 	return fake_vmx.invpcid;
+}
+
+/* --- the log of dirty pages, and the timer --------------------------------------------------- */
+
+bool vmx_has_pml(void)
+{
+	return fake_vmx.pml;
+}
+
+bool fake_log(struct vcpu *vcpu, gpa_t gpa)
+{
+	struct fake_vcpu *f = fake_of(vcpu);
+
+	if (!vcpu->vmx.vm->pml)
+		fail_msg("vCPU %u has no log of dirty pages", vcpu->id);
+	if (f->nr_logged == VMX_DIRTY_LOG)
+		return false;
+	f->logged[f->nr_logged++] = ALIGN_DOWN(gpa, PAGE_SIZE);
+	return true;
+}
+
+unsigned int vmx_dirty_take(struct vmx_vcpu *v, gpa_t out[VMX_DIRTY_LOG])
+{
+	struct vcpu *vcpu = container_of(v, struct vcpu, vmx);
+	struct fake_vcpu *f = fake(v);
+	unsigned int n = f->nr_logged - f->nr_taken;
+
+	assert_int_equal(atomic_load(&vcpu->mode), OUTSIDE_GUEST_MODE);
+	memcpy(out, f->logged + f->nr_taken, n * sizeof(*out));
+	f->nr_taken = f->nr_logged;
+	return n;
+}
+
+void vmx_dirty_rewind(struct vmx_vcpu *v)
+{
+	struct fake_vcpu *f = loaded(v);
+
+	if (f->nr_taken != f->nr_logged)
+		fail_msg("vCPU %u: pages that nobody has taken are dropped from its log", v->vpid);
+	f->nr_taken = f->nr_logged = 0;
+}
+
+u64 vmx_heartbeat(void)
+{
+	return fake_vmx.heartbeat_error ? 0 : 1000000;
+}
+
+int vmx_set_heartbeat(struct vmx_vcpu *v, u64 ticks)
+{
+	assert_int_not_equal(ticks, 0);
+	if (v->cpu >= 0)
+		loaded(v);
+	if (!fake_vmx.heartbeat_error)
+		fake(v)->heartbeat = ticks;
+	return fake_vmx.heartbeat_error;
 }

@@ -35,6 +35,10 @@ struct fake_vcpu {
 	unsigned int entries;	   /* guest code ran */
 	unsigned int flushes;	   /* entries that found the flush generation advanced */
 	unsigned int pdpte_loads;
+	u64 heartbeat; /* guest ticks, 0: the default */
+
+	gpa_t logged[VMX_DIRTY_LOG]; /* as PML would, since the last rewind */
+	unsigned int nr_logged, nr_taken;
 };
 
 /* One stay in the guest. */
@@ -45,8 +49,9 @@ struct fake_exit {
 };
 
 struct fake_vmx {
-	bool rdtscp, invpcid;
-	int probe_error; /* what vmx_probe() returns, and vmx_cpu_on() by CPU */
+	bool rdtscp, invpcid, pml;
+	int heartbeat_error; /* what vmx_set_heartbeat() returns */
+	int probe_error;     /* what vmx_probe() returns, and vmx_cpu_on() by CPU */
 	int cpu_on_error[4];
 	unsigned int cpus_on;
 	int init_error; /* what vmx_vcpu_init() returns */
@@ -69,6 +74,9 @@ struct fake_vcpu *fake_of(struct vcpu *vcpu);
  * over fails the test.
  */
 struct fake_exit *fake_exit_add(u32 reason);
+
+/** fake_log - the guest made a page dirty. Returns whether there was room in its log. */
+bool fake_log(struct vcpu *vcpu, gpa_t gpa);
 
 /** fake_exits_left - steps of the script that were not reached yet. */
 unsigned int fake_exits_left(void);

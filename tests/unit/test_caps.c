@@ -201,6 +201,8 @@ static void test_fields_exist(void **state)
 	assert_true(vmcs_field_exists(&merom, VIRTUAL_APIC_PAGE_ADDR));
 	assert_true(vmcs_field_exists(&merom, CR3_TARGET_VALUE3));
 	assert_false(vmcs_field_exists(&merom, EPT_POINTER));
+	assert_false(vmcs_field_exists(&merom, PML_ADDRESS));
+	assert_false(vmcs_field_exists(&merom, GUEST_PML_INDEX));
 	assert_false(vmcs_field_exists(&merom, VIRTUAL_PROCESSOR_ID));
 	assert_false(vmcs_field_exists(&merom, SECONDARY_VM_EXEC_CONTROL));
 	assert_false(vmcs_field_exists(&merom, GUEST_IA32_EFER));

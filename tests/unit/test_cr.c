@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Control registers and XCR0: what raises #GP, and what the processor would have done besides. */
-/* link: hv/vm/cpuid.c hv/vm/cr.c hv/vm/inject.c hv/vm/io.c hv/vm/lapic.c hv/vm/memory.c */
-/* link: hv/vm/msr.c hv/vm/run.c hv/vm/vcpu.c hv/vm/vm.c hv/vm/walk.c */
-/* link: vmx/vm.c vmx/ept.c vmx/ept_range.c vmx/ept_unlink.c vmx/ept_walk.c */
-/* link: hv/host/wait.c hv/host/print.c */
-/* link: tests/unit/fake_machine.c tests/unit/fake_vmx.c tests/unit/fake_host.c */
-/* link: tests/unit/vm_fixture.c */
+/* link: @vm */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -238,6 +233,34 @@ static void test_pdptes_outside_ram(void **state)
 	assert_true(write_cr(3, FIXTURE_RAM - 32));
 }
 
+static void ask_to_leave(void)
+{
+	vcpu_request(vcpu, REQ_EXIT);
+}
+
+/* Their page is away: waited for, or the instruction is executed again later. */
+static void test_pdptes_missing(void **state)
+{
+	put_pdptes(PDPT, 0x4001, 0, 0, 0x5001);
+	set_mode(PAGED, CR4_PAE, 0, CODE32);
+	f->reg[REG_CR3] = 0x7000;
+	fixture_take_page(PDPT);
+	vcpu->vmx.exit.cr.kind = CR_WRITE;
+	vcpu->vmx.exit.cr.cr = 3;
+	vcpu->vmx.exit.cr.gpr = GPR_R9;
+	vcpu->vmx.gpr[GPR_R9] = PDPT;
+	fake_machine.on_block = ask_to_leave;
+	assert_int_equal(vcpu_handle_cr(vcpu), RESUME_GUEST);
+	expect_no_event(vcpu);
+	assert_int_equal(f->skips, 0);
+	assert_int_equal(f->reg[REG_CR3], 0x7000);
+	atomic_store(&vcpu->requests, 0);
+	fake_machine.on_block = fixture_bring_page;
+	assert_true(write_cr(3, PDPT));
+	assert_int_equal(f->reg[REG_CR3], PDPT);
+	assert_int_equal(f->pdpte[3], 0x5001);
+}
+
 /* CR3 has 32-byte granularity here, and PWT, PCD below. */
 static void test_pdptes_of_cr3(void **state)
 {
@@ -465,6 +488,7 @@ int main(void)
 		TEST(test_pdptes_of_cr0),
 		TEST(test_pdptes_reserved),
 		TEST(test_pdptes_outside_ram),
+		TEST(test_pdptes_missing),
 		TEST(test_pdptes_of_cr3),
 		TEST(test_pdptes_of_cr4),
 		TEST(test_cr3_rules),

@@ -23,6 +23,8 @@ static void after_store(_Atomic u64 *e);
 #define EPT_STORED(e)  after_store(e)
 
 #include "vmx/ept.c"
+#include "vmx/ept_dirty.c"
+#include "vmx/ept_pages.c"
 #include "vmx/ept_range.c"
 #include "vmx/ept_unlink.c"
 #include "vmx/ept_walk.c"
@@ -42,7 +44,7 @@ static struct ept ept;
 
 /* The operation under way. */
 static struct ept_view before, now, after;
-static unsigned int stores; /* to tables that are linked */
+static unsigned int stores; /* that change what a linked table means */
 static bool tracing;
 
 /* --- hardware
@@ -129,38 +131,19 @@ static void before_store(_Atomic u64 *e)
 		hw_access(gpa);
 }
 
-/* What CPUs wrote to and is still mapped must be found dirty; the rest is forgotten. */
-static void check_dirty(void)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < nr_written; i++) {
-		struct ept_mapping m;
-
-		if (ept_lookup(&ept, written[i].gpa, &m) || m.hpa != written[i].hpa)
-			continue;
-		if (!m.dirty)
-			fail_msg("dirty bit of %#llx lost", (unsigned long long)written[i].gpa);
-		written[kept++] = written[i];
-	}
-	nr_written = kept;
-}
-
 /* --- memory after every store
  * --------------------------------------------------------------------- */
 
-#define NOTES (0xfull << 52) /* the list of unlinked tables */
-
 /*
  * Compare all pages with what they were after the last store: only @e may differ, and in a page
- * that is no longer linked the notes of the list (and what late CPUs set).
+ * that is no longer linked what late CPUs set.
  */
 static void check_pages(const _Atomic u64 *e)
 {
 	for (struct fake_page *p = fake_pages; p; p = p->next) {
-		u64 ignored = p->mark ? 0 : NOTES | EPTE_AD;
+		u64 ignored = p->mark ? 0 : EPTE_AD;
 
-		if (!p->live)
+		if (!p->live || !p->known)
 			continue;
 		for (size_t i = 0; i < 512; i++) {
 			if (p->content + i != (const u64 *)e &&
@@ -177,14 +160,40 @@ static void read_now(void)
 	view_read(&now, ept.root, ept.phys_bits, ept.caps & EPT_CAP_EXEC_ONLY);
 }
 
-/* Copy the pages that have no history yet, or all of them. */
-static void copy_pages(bool all)
+static void remember(struct fake_page *p)
+{
+	memcpy(p->copy, p->content, sizeof(p->copy));
+	p->known = true;
+}
+
+/* Whether nobody else uses a page: it is in reserve, or holds list nodes. */
+static bool is_free(const struct fake_page *p)
+{
+	for (const struct ept_unlinked *n = ept.node_pages; n; n = n->next)
+		if ((const void *)n == p)
+			return true;
+	for (const struct ept_unlinked *n = ept.cache; n; n = n->next)
+		if ((n->entry & EPTE_ADDR) == (uintptr_t)p)
+			return true;
+	return false;
+}
+
+/* Before an operation: tables that are linked, and those that wait to be freed. */
+static void remember_all(void)
 {
 	for (struct fake_page *p = fake_pages; p; p = p->next) {
-		if (all || !p->known)
-			memcpy(p->copy, p->content, sizeof(p->copy));
-		p->known = true;
+		p->known = false;
+		if (p->live && (p->mark || !is_free(p)))
+			remember(p);
 	}
+}
+
+/* Tables that have just been linked. */
+static void remember_new(void)
+{
+	for (struct fake_page *p = fake_pages; p; p = p->next)
+		if (p->mark && !p->known)
+			remember(p);
 }
 
 /*
@@ -203,23 +212,23 @@ static void after_store(_Atomic u64 *e)
 		if (!view_between(&now, &before, &after))
 			fail_msg("store %u leaves a translation neither old nor new", stores);
 	}
-	copy_pages(false);
+	remember_new();
 	check_pages(e);
+	stores += was_linked && p->mark && (p->copy[(u64 *)e - p->content] ^ *e) & ~EPTE_NOTES;
 	p->copy[(u64 *)e - p->content] = *e;
-	stores += was_linked && p->mark;
 }
 
 /* --- operations, checked
  * -------------------------------------------------------------------------- */
 
-enum op_kind { MAP, UNMAP, PROTECT };
+enum op_kind { MAP, UNMAP, PROTECT, LOG, REARM };
 
 struct op {
 	enum op_kind kind;
 	gpa_t gpa;
-	u64 len; /* of MAP: the leaf's size */
+	u64 len; /* of MAP: the leaf's size; of REARM: which pages */
 	hpa_t hpa;
-	unsigned int prot;
+	unsigned int prot; /* of LOG and REARM: how */
 };
 
 static int run(const struct op *op)
@@ -227,23 +236,108 @@ static int run(const struct op *op)
 	switch (op->kind) {
 	case MAP: return ept_map(&ept, op->gpa, op->hpa, op->len, op->prot);
 	case UNMAP: return ept_unmap(&ept, op->gpa, op->len);
+	case LOG: return ept_log_dirty(&ept, op->gpa, op->len, (enum ept_log)op->prot);
+	case REARM: return ept_rearm(&ept, op->gpa, op->len, (enum ept_log)op->prot);
 	default: return ept_protect(&ept, op->gpa, op->len, op->prot);
 	}
+}
+
+static void predict_armed(struct ept_view *v, gpa_t gpa, u64 len, unsigned int how)
+{
+	if (how == EPT_LOG_PROTECT)
+		view_restrict(v, gpa, len, EPT_READ | EPT_EXEC);
 }
 
 static void predict(struct ept_view *v, const struct op *op)
 {
 	switch (op->kind) {
-	case MAP: view_map(v, op->gpa, op->len, op->hpa, op->prot); break;
+	case MAP: view_map(v, op->gpa, op->len, op->hpa, op->prot & EPT_RWX); break;
 	case UNMAP: view_map(v, op->gpa, op->len, 0, 0); break;
-	default: view_protect(v, op->gpa, op->len, op->prot); break;
+	case PROTECT: view_protect(v, op->gpa, op->len, op->prot & EPT_RWX); break;
+	case LOG: predict_armed(v, op->gpa, op->len, op->prot); break;
+	case REARM:
+		for (u64 i = 0; i < 64; i++)
+			if (op->len & BIT(i))
+				predict_armed(v, op->gpa + i * K4, K4, op->prot);
 	}
 }
 
+/* Whether @op makes @gpa clean. */
+static bool cleans(const struct op *op, gpa_t gpa)
+{
+	if (op->prot != EPT_LOG_DIRTY || gpa < op->gpa)
+		return false;
+	if (op->kind == LOG)
+		return gpa - op->gpa < op->len;
+	return op->kind == REARM && gpa - op->gpa < 64 * K4 && op->len >> (gpa - op->gpa) / K4 & 1;
+}
+
+/* What CPUs wrote to and is still mapped must be found dirty; the rest is forgotten. */
+static void check_dirty(const struct op *op)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < nr_written; i++) {
+		struct ept_mapping m;
+
+		if (ept_lookup(&ept, written[i].gpa, &m) || m.hpa != written[i].hpa ||
+		    cleans(op, written[i].gpa))
+			continue;
+		if (!m.dirty)
+			fail_msg("dirty bit of %#llx lost", (unsigned long long)written[i].gpa);
+		written[kept++] = written[i];
+	}
+	nr_written = kept;
+}
+
+/* After @op there is no dirty page, and no large leaf, where it has made them clean. */
+static void check_clean(const struct op *op)
+{
+	u64 len = op->kind == LOG ? op->len : 64 * K4;
+
+	for (gpa_t gpa = op->gpa; gpa < min_u64(op->gpa + len, BIT(48)); gpa += K4) {
+		struct ept_mapping m;
+
+		if (!cleans(op, gpa))
+			continue;
+		if (ept_lookup(&ept, gpa, &m)) {
+			gpa = ALIGN_DOWN(gpa, m.size) + m.size - K4;
+			continue;
+		}
+		if (m.dirty || m.size != K4)
+			fail_msg("%#llx is not armed", (unsigned long long)gpa);
+	}
+}
+
+/* Pages that hold tables, wherever they are, or list nodes: all there are. */
 static void check_books(void)
 {
-	assert_int_equal(ept.nr_tables, now.nr_tables);
-	assert_int_equal(ept.nr_tables + ept.nr_unlinked, fake_pages_live);
+	u64 waiting = ept.nr_tables - now.nr_tables, nodes = 0, n = 0;
+
+	for (struct ept_unlinked *p = ept.node_pages; p; p = p->next)
+		nodes++;
+	assert_int_equal(ept.nr_tables + ept.nr_cached + nodes, fake_pages_live);
+	for (struct ept_unlinked *l = ept.unlinked; l; l = l->next)
+		n++;
+	assert_in_range(waiting, n, n * 513 * 513);
+	assert_int_equal(nodes * (PAGE_NODES - 1), ept.nr_nodes);
+	/* Every node is in one of the lists, and there are enough. */
+	for (struct ept_unlinked *l = ept.nodes; l; l = l->next)
+		n++;
+	assert_int_equal(n + ept.nr_cached, ept.nr_nodes);
+	assert_true(ept.nr_nodes >= ept.nr_tables - 1 + ept.nr_cached);
+}
+
+static u64 free_unlinked(void)
+{
+	return ept_free_detached(&ept, ept_detach_unlinked(&ept));
+}
+
+/* Table pages that hardware can reach. */
+static u64 linked(void)
+{
+	read_now();
+	return now.nr_tables;
 }
 
 /* Run @op with every check. Returns what it returned. */
@@ -252,7 +346,7 @@ static int checked(const struct op *op)
 	int ret;
 
 	read_now();
-	copy_pages(true);
+	remember_all();
 	view_copy(&before, &now);
 	view_copy(&after, &now);
 	predict(&after, op);
@@ -267,11 +361,13 @@ static int checked(const struct op *op)
 		assert_true(view_equal(&now, &after));
 	/* Something that a TLB may hold was changed: the caller must be told. */
 	if (ret == 0)
-		assert_true(view_contains(&now, &before));
+		assert_true(view_allows(&now, &before));
 	if (op->kind == MAP)
 		assert_true(stores <= 1);
 	check_books();
-	check_dirty();
+	check_dirty(op);
+	if (ret >= 0)
+		check_clean(op);
 	return ret;
 }
 
@@ -324,7 +420,7 @@ static void test_init(void **state)
 	struct ept other;
 
 	assert_int_equal(ept.eptp, root | BIT(6) | 3 << 3 | 6);
-	assert_int_equal(ept.nr_tables, 1);
+	assert_int_equal(linked(), 1);
 	assert_int_equal(ept_init(&other, CAPS_ALL & ~EPT_CAP_WALK_4, 48), -EOPNOTSUPP);
 	assert_int_equal(ept_init(&other, CAPS_ALL & ~EPT_CAP_WB, 48), -EOPNOTSUPP);
 	fake_page_fail(1);
@@ -369,14 +465,23 @@ static void test_arguments(void **state)
 	assert_int_equal(ept_map(&ept, 0, 0, K4, 0), -EINVAL);
 	assert_int_equal(ept_map(&ept, 0, 0, K4, EPT_WRITE), -EINVAL);
 	assert_int_equal(ept_map(&ept, 0, 0, K4, EPT_WRITE | EPT_EXEC), -EINVAL);
-	assert_int_equal(ept_map(&ept, 0, 0, K4, 8), -EINVAL);
+	assert_int_equal(ept_map(&ept, 0, 0, K4, 16), -EINVAL);
+	assert_int_equal(ept_map(&ept, 0, 0, K4, EPT_DIRTY), -EINVAL);
+	assert_int_equal(ept_map(&ept, 0, 0, K4, EPT_DIRTY | EPT_WRITE), -EINVAL);
 	assert_int_equal(ept_unmap(&ept, 1, K4), -EINVAL);
 	assert_int_equal(ept_unmap(&ept, 0, 1), -EINVAL);
 	assert_int_equal(ept_unmap(&ept, 0, 0), 0);
 	assert_int_equal(ept_protect(&ept, 0, 1, EPT_RWX), -EINVAL);
 	assert_int_equal(ept_protect(&ept, 0, K4, 0), -EINVAL);
 	assert_int_equal(ept_protect(&ept, 0, K4, EPT_WRITE), -EINVAL);
-	assert_int_equal(ept.nr_tables, 1);
+	assert_int_equal(ept_log_dirty(&ept, 1, K4, EPT_LOG_DIRTY), -EINVAL);
+	assert_int_equal(ept_log_dirty(&ept, 0, 1, EPT_LOG_DIRTY), -EINVAL);
+	assert_int_equal(ept_log_dirty(&ept, 0, K4, (enum ept_log)2), -EINVAL);
+	assert_int_equal(ept_log_dirty(&ept, 0, 0, EPT_LOG_PROTECT), 0);
+	assert_int_equal(ept_rearm(&ept, 1, 1, EPT_LOG_PROTECT), -EINVAL);
+	assert_int_equal(ept_rearm(&ept, 0, 1, (enum ept_log)2), -EINVAL);
+	assert_int_equal(ept_rearm(&ept, 0, 0, EPT_LOG_PROTECT), 0);
+	assert_int_equal(linked(), 1);
 }
 
 /* The last page and what lies beyond, for CPUs with narrow and with wide addresses. */
@@ -397,10 +502,15 @@ static void test_address_width(void **state)
 		assert_int_equal(ept_unmap(&e, K4, ~0ull << 12), -ERANGE);
 		assert_int_equal(ept_unmap(&e, gpa_end + K4, 0), -ERANGE);
 		assert_int_equal(ept_protect(&e, 0, gpa_end + K4, EPT_RWX), -ERANGE);
+		assert_int_equal(ept_log_dirty(&e, 0, gpa_end + K4, EPT_LOG_DIRTY), -ERANGE);
+		assert_int_equal(ept_rearm(&e, gpa_end - K4, 3, EPT_LOG_DIRTY), -ERANGE);
+		assert_int_equal(ept_rearm(&e, gpa_end - 64 * K4, BIT(62), EPT_LOG_DIRTY), 0);
+		assert_int_equal(ept_rearm(&e, gpa_end - 64 * K4, BIT(63), EPT_LOG_PROTECT), 1);
 		assert_int_equal(ept_unmap(&e, 0, gpa_end), 1);
 		/* A root entry that reaches beyond the width is not covered and stays. */
+		assert_int_equal(ept_free_detached(&e, ept_detach_unlinked(&e)),
+				 widths[i] < 39 ? 2 : 3);
 		assert_int_equal(e.nr_tables, widths[i] < 39 ? 2 : 1);
-		assert_int_equal(ept_free_unlinked(&e), widths[i] < 39 ? 2 : 3);
 		ept_destroy(&e);
 	}
 }
@@ -438,25 +548,27 @@ static void test_map_again(void **state)
 	MUST(0, MAP, K4, K4, 0x5000, EPT_RWX); /* the same: nothing stale */
 	assert_int_equal(stores, 0);
 	MUST(1, MAP, K4, K4, 0x5000, EPT_READ);
-	MUST(1, MAP, K4, K4, 0x6000, EPT_READ);
+	MUST(0, MAP, K4, K4, 0x5000, EPT_READ | EPT_EXEC); /* more: nobody does what is forbidden */
+	MUST(1, MAP, K4, K4, 0x5000, EPT_READ | EPT_WRITE); /* more and less */
+	MUST(1, MAP, K4, K4, 0x6000, EPT_READ | EPT_WRITE);
 	MUST(1, UNMAP, K4, K4);
 	MUST(0, UNMAP, K4, K4);
 	MUST(0, MAP, K4, K4, 0x7000, EPT_RWX);
-	assert_int_equal(ept.nr_tables, 4);
+	assert_int_equal(linked(), 4);
 }
 
 /* One page out of a 1 GiB leaf: two tables appear with one store, all others stay translated. */
 static void test_split_by_map(void **state)
 {
 	MUST(0, MAP, 2 * G1, G1, 7 * G1, EPT_RWX);
-	assert_int_equal(ept.nr_tables, 2);
+	assert_int_equal(linked(), 2);
 	MUST(1, MAP, 2 * G1 + 3 * M2 + 5 * K4, K4, 0x1000, EPT_READ);
 	assert_int_equal(stores, 1);
-	assert_int_equal(ept.nr_tables, 4);
+	assert_int_equal(linked(), 4);
 	MUST(1, MAP, 2 * G1 + 9 * M2, M2, 4 * M2, EPT_READ | EPT_EXEC);
-	assert_int_equal(ept.nr_tables, 4);
+	assert_int_equal(linked(), 4);
 	MUST(1, MAP, 2 * G1 + 9 * M2 + K4, K4, 4 * M2 + K4, EPT_READ | EPT_EXEC); /* same meaning */
-	assert_int_equal(ept.nr_tables, 5);
+	assert_int_equal(linked(), 5);
 }
 
 /* A large leaf takes the place of tables; those still translate, and are freed when asked. */
@@ -464,18 +576,16 @@ static void test_large_over_small(void **state)
 {
 	for (u64 i = 0; i < 20; i++)
 		MUST(0, MAP, G1 + i * (M2 + K4), K4, i * K4, EPT_RWX);
-	assert_int_equal(ept.nr_tables, 3 + 20);
+	assert_int_equal(linked(), 3 + 20);
 	MUST(1, MAP, G1, G1, 5 * G1, EPT_RWX);
 	assert_int_equal(stores, 1);
-	assert_int_equal(ept.nr_tables, 2);
-	assert_int_equal(ept.nr_unlinked, 21);
+	assert_int_equal(linked(), 2);
+	assert_int_equal(ept.nr_tables, 2 + 21);
 	MUST(1, MAP, G1 + M2, K4, 0, EPT_RWX);
 	MUST(1, MAP, G1 + M2, M2, 0, EPT_RWX);
-	assert_int_equal(ept.nr_unlinked, 22);
-	assert_int_equal(ept_free_unlinked(&ept), 22);
-	assert_int_equal(ept_free_unlinked(&ept), 0);
-	assert_int_equal(fake_pages_live, ept.nr_tables);
-	read_now();
+	assert_int_equal(free_unlinked(), 22);
+	assert_int_equal(free_unlinked(), 0);
+	assert_int_equal(ept.nr_tables, linked());
 	check_books();
 }
 
@@ -494,8 +604,8 @@ static void test_unmap_ranges(void **state)
 	MUST(1, UNMAP, 0, half_t);
 	assert_int_equal(stores, 1);
 	MUST(1, UNMAP, 0, BIT(48));
-	assert_int_equal(ept.nr_tables, 1);
-	assert_int_equal(ept_free_unlinked(&ept), 6);
+	assert_int_equal(linked(), 1);
+	assert_int_equal(free_unlinked(), 6);
 }
 
 /* A hole in the middle of a leaf needs both ends split, here in one and the same leaf. */
@@ -503,9 +613,75 @@ static void test_unmap_inside_a_leaf(void **state)
 {
 	MUST(0, MAP, 0, G1, G1, EPT_RWX);
 	MUST(1, UNMAP, 7 * M2 + K4, 2 * K4);
-	assert_int_equal(ept.nr_tables, 4);
+	assert_int_equal(linked(), 4);
 	MUST(1, UNMAP, 100 * M2, 10 * M2);
-	assert_int_equal(ept.nr_tables, 4);
+	assert_int_equal(linked(), 4);
+}
+
+/* A range that is no row of one table: its ends are in other tables than its middle. */
+static void test_unmap_rows(void **state)
+{
+	const gpa_t at = 512 * G1 - M2;
+
+	for (u64 i = 0; i < 4; i++) {
+		MUST(0, MAP, at - G1 + i * M2, M2, i * M2, EPT_RWX);
+		MUST(0, MAP, 513 * G1 + i * M2, M2, G1 + i * M2, EPT_RWX);
+	}
+	MUST(0, MAP, at + 510 * K4, K4, 0, EPT_RWX);
+	MUST(0, MAP, at + 511 * K4, K4, 0, EPT_RWX);
+	MUST(0, MAP, 512 * G1, K4, 0, EPT_RWX);
+	MUST(1, PROTECT, at + 511 * K4, K4 + G1 + M2, 0, EPT_READ);
+	assert_int_equal(look(at + 510 * K4, 0).prot, EPT_RWX);
+	assert_int_equal(look(513 * G1 + M2 - K4, 0).prot, EPT_READ);
+	assert_int_equal(look(513 * G1 + M2, 0).prot, EPT_RWX);
+	/* Ends at 4 KiB, at 2 MiB, at 1 GiB and again. */
+	MUST(1, UNMAP, at + 511 * K4, K4 + G1 + M2 + K4);
+	look(at + 510 * K4, 0);
+	look(513 * G1 + M2 - K4, -ENOENT);
+	look(513 * G1 + M2, -ENOENT);
+	look(513 * G1 + M2 + K4, 0);
+	/* As large as that, and nothing there. */
+	MUST(0, UNMAP, at + 511 * K4, K4 + G1 + M2 + K4);
+	assert_int_equal(stores, 0);
+}
+
+/* Nothing is split, and no table is made, for the sake of a range that is empty or a hole. */
+static void test_unmap_nothing(void **state)
+{
+	MUST(0, MAP, 0, G1, G1, EPT_RWX);
+	MUST(0, UNMAP, 5 * K4, 0);
+	MUST(0, PROTECT, 5 * K4, 0, 0, EPT_READ);
+	MUST(0, UNMAP, G1 + K4, M2);
+	MUST(0, UNMAP, G1 - K4 + G1, 2 * K4);
+	MUST(0, UNMAP, 600 * G1 + M2, K4);
+	MUST(0, UNMAP, 600 * G1, 600 * G1 + K4);
+	assert_int_equal(linked(), 2);
+	assert_int_equal(look(5 * K4, 0).size, G1);
+}
+
+/* Rows shorter and longer than a group of entries, over and beside the groups that are in use. */
+static void test_groups(void **state)
+{
+	static const unsigned int used[] = { 0, 31, 32, 100, 479, 480, 511 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(used); i++) {
+		for (size_t j = 0; j < ARRAY_SIZE(used); j++) {
+			u64 first = min_u64(used[i], used[j]), last = max_u64(used[i], used[j]);
+
+			MUST(0, MAP, G1 + used[i] * M2, M2, 0, EPT_RWX);
+			MUST(i == j ? 1 : 0, MAP, G1 + used[j] * M2, M2, M2, EPT_RWX);
+			if (first)
+				MUST(0, UNMAP, G1, first * M2);
+			if (last > first + 1)
+				MUST(0, UNMAP, G1 + (first + 1) * M2, (last - first - 1) * M2);
+			if (last < 511)
+				MUST(0, UNMAP, G1 + (last + 1) * M2, (511 - last) * M2);
+			MUST(1, UNMAP, G1 + first * M2, (last - first + 1) * M2);
+			/* Now the table, unless it went with all that was in it. */
+			MUST(last - first < 511, UNMAP, G1, G1);
+			free_unlinked();
+		}
+	}
 }
 
 static void test_protect(void **state)
@@ -518,7 +694,7 @@ static void test_protect(void **state)
 	MUST(1, PROTECT, 0, 4 * G1, 0, EPT_READ | EPT_EXEC);
 	assert_int_equal(stores, 3);
 	look(G1 + M2, -ENOENT);
-	MUST(1, PROTECT, G1 - K4, 2 * K4, 0, EPT_RWX);
+	MUST(0, PROTECT, G1 - K4, 2 * K4, 0, EPT_RWX);
 	MUST(0, PROTECT, 3 * G1, G1, 0, EPT_READ);
 }
 
@@ -535,7 +711,7 @@ static void test_dirty_bits_survive(void **state)
 	m = look(G1 - K4, 0);
 	assert_true(m.accessed && m.dirty);
 	MUST(1, PROTECT, 0, G1, 0, EPT_READ);
-	MUST(1, MAP, M2, M2, G1 + M2, EPT_RWX);
+	MUST(0, MAP, M2, M2, G1 + M2, EPT_RWX);
 	m = look(M2, 0);
 	assert_true(m.accessed && m.dirty);
 	/* Another frame starts clean, */
@@ -555,6 +731,224 @@ static void test_no_dirty_bits_without_support(void **state)
 	MUST(0, MAP, 0, K4, 0, EPT_RWX);
 	MUST(1, MAP, 0, M2, 0, EPT_RWX);
 	assert_false(look(0, 0).dirty);
+}
+
+static void test_dirty_from_the_start(void **state)
+{
+	struct ept_mapping m;
+
+	MUST(0, MAP, K4, K4, 0, EPT_RWX | EPT_DIRTY);
+	MUST(0, MAP, G1, G1, G1, EPT_READ | EPT_DIRTY);
+	m = look(K4, 0);
+	assert_true(m.accessed && m.dirty && m.prot == EPT_RWX);
+	m = look(G1, 0);
+	assert_true(m.accessed && m.dirty && m.prot == EPT_READ);
+	/* Only setting the bits needs no flush: a CPU would have set them itself. */
+	MUST(0, MAP, 2 * K4, K4, 0, EPT_RWX);
+	MUST(0, MAP, 2 * K4, K4, 0, EPT_RWX | EPT_DIRTY);
+	assert_true(look(2 * K4, 0).dirty);
+	MUST(0, MAP, 3 * K4, K4, 0, EPT_READ);
+	MUST(0, PROTECT, 0, M2, 0, EPT_RWX | EPT_DIRTY);
+	m = look(3 * K4, 0);
+	assert_true(m.accessed && m.dirty && m.prot == EPT_RWX);
+	ept_destroy(&ept);
+	start_with(CAPS_ALL & ~EPT_CAP_AD);
+	MUST(0, MAP, K4, K4, 0, EPT_RWX | EPT_DIRTY);
+	assert_false(look(K4, 0).dirty);
+}
+
+/* Arming a range: 4 KiB leaves without the dirty bit in it, and nothing else anywhere else. */
+static void test_log_by_dirty_bit(void **state)
+{
+	struct ept_mapping m;
+
+	MUST(0, MAP, 0, G1, G1, EPT_RWX | EPT_DIRTY);
+	MUST(1, LOG, 3 * M2 + K4, 2 * M2, 0, EPT_LOG_DIRTY);
+	m = look(3 * M2, 0);
+	assert_true(m.dirty && m.size == K4);
+	m = look(3 * M2 + K4, 0);
+	assert_true(!m.dirty && m.accessed && m.size == K4);
+	m = look(5 * M2, 0);
+	assert_true(!m.dirty && m.size == K4);
+	m = look(5 * M2 + K4, 0);
+	assert_true(m.dirty && m.size == K4);
+	m = look(6 * M2, 0);
+	assert_true(m.dirty && m.size == M2);
+	/* Again: nothing to do. One that was written meanwhile is armed again by itself. */
+	MUST(0, LOG, 3 * M2 + K4, 2 * M2, 0, EPT_LOG_DIRTY);
+	MUST(0, MAP, 4 * M2, K4, G1 + 4 * M2, EPT_RWX | EPT_DIRTY);
+	MUST(0, REARM, 4 * M2 - K4, 1, 0, EPT_LOG_DIRTY);
+	MUST(1, REARM, 4 * M2 - K4, 2, 0, EPT_LOG_DIRTY);
+	MUST(0, REARM, 4 * M2 - K4, ~0ull, 0, EPT_LOG_DIRTY);
+	/* Holes are none of its business. */
+	MUST(0, LOG, 7 * G1, 2 * G1, 0, EPT_LOG_DIRTY);
+	MUST(0, REARM, 7 * G1, ~0ull, 0, EPT_LOG_DIRTY);
+	ept_destroy(&ept);
+	start_with(CAPS_ALL & ~EPT_CAP_AD);
+	assert_int_equal(ept_log_dirty(&ept, 0, K4, EPT_LOG_DIRTY), -EINVAL);
+	assert_int_equal(ept_rearm(&ept, 0, 1, EPT_LOG_DIRTY), -EINVAL);
+}
+
+static void test_log_by_fault(void **state)
+{
+	MUST(0, MAP, 0, M2, G1, EPT_RWX | EPT_DIRTY);
+	MUST(0, MAP, M2, K4, G1 + M2, EPT_READ);
+	MUST(1, LOG, 0, 2 * M2, 0, EPT_LOG_PROTECT);
+	assert_int_equal(look(5 * K4, 0).prot, EPT_READ | EPT_EXEC);
+	assert_int_equal(look(5 * K4, 0).size, K4);
+	/* The fault's handler gives the right back, which needs no flush; reading the log takes it.
+	 */
+	MUST(0, MAP, 5 * K4, K4, G1 + 5 * K4, EPT_RWX | EPT_DIRTY);
+	MUST(0, MAP, M2 - K4, K4, G1 + M2 - K4, EPT_RWX | EPT_DIRTY);
+	MUST(1, REARM, 0, BIT(5) | BIT(9), 0, EPT_LOG_PROTECT);
+	assert_int_equal(look(5 * K4, 0).prot, EPT_READ | EPT_EXEC);
+	assert_int_equal(look(M2 - K4, 0).prot, EPT_RWX);
+	/* A word of the log that lies in two tables. */
+	MUST(0, MAP, M2, K4, G1 + M2, EPT_RWX);
+	MUST(1, REARM, M2 - 3 * K4, BIT(2) | BIT(3), 0, EPT_LOG_PROTECT);
+	assert_int_equal(look(M2 - K4, 0).prot, EPT_READ | EPT_EXEC);
+	assert_int_equal(look(M2, 0).prot, EPT_READ | EPT_EXEC);
+}
+
+/* A large leaf that somebody mapped in a logged range is split, and only what was asked is armed.
+ */
+static void test_rearm_in_a_large_leaf(void **state)
+{
+	MUST(0, MAP, 0, M2, G1, EPT_RWX | EPT_DIRTY);
+	MUST(0, MAP, M2, M2, G1 + M2, EPT_RWX | EPT_DIRTY);
+	MUST(1, REARM, M2 - K4, 3, 0, EPT_LOG_DIRTY);
+	assert_false(look(M2 - K4, 0).dirty);
+	assert_false(look(M2, 0).dirty);
+	assert_true(look(M2 - 2 * K4, 0).dirty);
+	assert_true(look(M2 + K4, 0).dirty);
+	assert_int_equal(linked(), 5);
+	fake_page_fail(1);
+	MUST(0, MAP, 2 * M2, M2, G1, EPT_RWX | EPT_DIRTY);
+	MUST(-ENOMEM, REARM, 2 * M2, 1, 0, EPT_LOG_DIRTY);
+	assert_true(look(2 * M2, 0).dirty);
+}
+
+/* What is unlinked while a flush is under way is not freed after that flush. */
+static void test_detached_lists(void **state)
+{
+	struct ept_unlinked *first, *second;
+
+	assert_null(ept_detach_unlinked(&ept));
+	assert_int_equal(ept_free_detached(&ept, NULL), 0);
+	MUST(0, MAP, 0, K4, 0, EPT_RWX);
+	MUST(0, MAP, M2, K4, 0, EPT_RWX);
+	MUST(0, MAP, G1, M2, 0, EPT_RWX);
+	MUST(1, UNMAP, 0, M2);
+	MUST(1, UNMAP, M2, M2);
+	first = ept_detach_unlinked(&ept);
+	assert_null(ept_detach_unlinked(&ept));
+	assert_int_equal(ept_unmap(&ept, G1, G1), 1);
+	second = ept_detach_unlinked(&ept);
+	assert_int_equal(ept.nr_tables, 6);
+	assert_int_equal(ept_free_detached(&ept, second), 1);
+	/* The flush for the first did not succeed; the next one will do for it. */
+	assert_int_equal(ept_map(&ept, 0, 0, K4, EPT_RWX), 0);
+	assert_int_equal(ept_unmap(&ept, 0, M2), 1);
+	ept_reattach(&ept, first);
+	ept_reattach(&ept, NULL);
+	assert_int_equal(free_unlinked(), 3);
+	assert_int_equal(ept.nr_tables, linked());
+	check_books();
+	MUST(1, MAP, 0, G1, 0, EPT_RWX);
+	ept_reattach(&ept, ept_detach_unlinked(&ept));
+	check_books();
+}
+
+static unsigned int pages_ever(void)
+{
+	unsigned int n = 0;
+
+	for (struct fake_page *p = fake_pages; p; p = p->next)
+		n++;
+	return n;
+}
+
+/* Tables go round without a page being allocated or freed, and come back clean. */
+static void test_tables_are_kept(void **state)
+{
+	unsigned int pages = 0;
+
+	for (unsigned int i = 0; i < 50; i++) {
+		const gpa_t gpa = i * 37 % 512 * K4, large = G1 + i * 91 % 512 * M2;
+
+		MUST(0, MAP, gpa, K4, 0, EPT_RWX);
+		MUST(0, MAP, gpa ^ (100 * K4), K4, 0, EPT_RWX);
+		MUST(0, MAP, large, M2, 0, EPT_RWX);
+		MUST(0, MAP, large + G1, K4, 0, EPT_RWX);
+		if (i % 3 == 0)
+			MUST(1, MAP, large + K4, K4, 0,
+			     EPT_RWX); /* a split fills one that is not clean */
+		MUST(1, UNMAP, 0, 3 * G1);
+		assert_int_equal(stores, 3);
+		free_unlinked();
+		read_now();
+		check_books();
+		if (i == 0)
+			pages = pages_ever();
+	}
+	assert_int_equal(pages_ever(), pages);
+}
+
+/* A table that was got, and given back because there was no second one, is not taken for clean. */
+static void test_unused_table(void **state)
+{
+	MUST(0, MAP, 0, M2, 0, EPT_RWX);
+	MUST(1, UNMAP, 0, K4);
+	MUST(1, UNMAP, 0, M2);
+	assert_int_equal(free_unlinked(), 1);
+	MUST(0, MAP, G1, G1, 0, EPT_RWX);
+	fake_page_fail(1);
+	MUST(-ENOMEM, MAP, G1, K4, 0, EPT_READ);
+	assert_int_equal(ept.nr_cached, 1);
+	MUST(0, MAP, 7 * M2, K4, 0, EPT_RWX);
+	assert_int_equal(ept.nr_cached, 0);
+}
+
+/* What is kept has a limit. */
+static void test_few_tables_are_kept(void **state)
+{
+	for (unsigned int i = 0; i < 1000; i++)
+		assert_int_equal(ept_map(&ept, i * M2, 0, K4, EPT_RWX), 0);
+	read_now();
+	assert_int_equal(fake_pages_live, 1 + 1 + 2 + 1000 + 4); /* 4 of list nodes */
+	MUST(1, UNMAP, 0, 4 * G1);
+	assert_int_equal(free_unlinked(), 2 + 1000);
+	assert_int_equal(ept.nr_cached, EPT_MAX_CACHED);
+	assert_int_equal(fake_pages_live, 1 + 1 + EPT_MAX_CACHED + 4);
+	read_now();
+	check_books();
+}
+
+/* Into 1 GiB leaves and back. */
+static void test_gigabytes(void **state)
+{
+	MUST(0, MAP, 4 * G1, G1, 8 * G1, EPT_RWX);
+	assert_int_equal(look(4 * G1, 0).size, G1);
+	MUST(1, UNMAP, 4 * G1 + 5 * M2, M2);
+	assert_int_equal(look(4 * G1, 0).size, M2);
+	MUST(0, MAP, 4 * G1 + 5 * M2, M2, 8 * G1 + 5 * M2, EPT_RWX);
+	MUST(1, PROTECT, 4 * G1 + 7 * K4, K4, 0, EPT_READ);
+	assert_int_equal(look(4 * G1, 0).size, K4);
+	assert_int_equal(look(4 * G1 + M2, 0).size, M2);
+	assert_int_equal(linked(), 4);
+	/* One leaf for all of it: the smaller tables go. */
+	MUST(1, MAP, 4 * G1, G1, 8 * G1, EPT_RWX);
+	assert_int_equal(stores, 1);
+	assert_int_equal(look(4 * G1 + 7 * K4, 0).size, G1);
+	assert_int_equal(look(4 * G1 + 7 * K4, 0).hpa, 8 * G1 + 7 * K4);
+	assert_int_equal(linked(), 2);
+	assert_int_equal(free_unlinked(), 2);
+	/* Every leaf of a gigabyte full of small ones goes with it, in one store. */
+	assert_int_equal(ept_log_dirty(&ept, 4 * G1, G1, EPT_LOG_PROTECT), 1);
+	assert_int_equal(linked(), 2 + 1 + 512);
+	MUST(1, UNMAP, 4 * G1, G1);
+	assert_int_equal(stores, 1);
+	assert_int_equal(free_unlinked(), 513);
 }
 
 /* Allocation failure at every point: nothing changes, nothing leaks, and the next try succeeds. */
@@ -585,16 +979,19 @@ static void test_out_of_memory(void **state)
 	const struct op hole_in_1g = { UNMAP, M2 + K4, M2, 0, 0 };
 	const struct op end_of_1g = { UNMAP, G1 - M2, M2, 0, 0 };
 	const struct op protect_1g = { PROTECT, 5 * K4, 600 * M2, 0, EPT_READ };
+	const struct op log_1g = { LOG, G1 - 3 * M2, 3 * M2, 0, EPT_LOG_PROTECT };
 
 	ept_destroy(&ept);
-	fail_each_allocation(NULL, &map_4k, 3);
-	fail_each_allocation(NULL, &map_1g, 1);
+	/* The first table brings a page of list nodes too. */
+	fail_each_allocation(NULL, &map_4k, 4);
+	fail_each_allocation(NULL, &map_1g, 2);
 	fail_each_allocation(&map_1g, &map_4k, 2);
 	fail_each_allocation(&map_1g, &map_2m, 1);
 	fail_each_allocation(&map_2m, &map_4k, 1);
 	fail_each_allocation(&map_1g, &hole_in_1g, 3);
 	fail_each_allocation(&map_1g, &end_of_1g, 1);
 	fail_each_allocation(&map_1g, &protect_1g, 2);
+	fail_each_allocation(&map_1g, &log_1g, 4);
 }
 
 /* The tables are sound; entries broken by hand are recognised for what they are. */
@@ -613,14 +1010,13 @@ static void test_misconfigured(void **state)
 		{ 0, 0, 4 << 3, "memory type 2, 3 or 7" },
 		{ G1, 0, EPT_READ | EPT_WRITE, NULL },
 	};
-	unsigned int level;
 	u64 entry;
 
 	MUST(0, MAP, 0, K4, 0, EPT_RWX);
 	MUST(0, MAP, M2, M2, 0, EPT_RWX);
 	MUST(0, MAP, G1, G1, 0, EPT_RWX);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		ept_entry *e = ept_find(&ept, cases[i].gpa, 1, &level);
+		ept_entry *e = ept_find(&ept, cases[i].gpa, 1).e;
 		u64 sound = *e;
 		const char *rule;
 
@@ -645,7 +1041,7 @@ static void test_misconfigured(void **state)
 	ept.caps &= ~(EPT_CAP_EXEC_ONLY | EPT_CAP_1G);
 	assert_string_equal(ept_misconfigured(&ept, G1, &entry),
 			    "this CPU has no leaf of that size (bit 7)");
-	ept_find(&ept, 0, 1, &level)[0] &= ~3ull;
+	*ept_find(&ept, 0, 1).e &= ~3ull;
 	assert_string_equal(ept_misconfigured(&ept, 0, &entry), "execute-only is not supported");
 	assert_null(ept_misconfigured(&ept, BIT(48), &entry));
 }
@@ -664,6 +1060,19 @@ static gpa_t random_gpa(struct rng *r, u64 align)
 	return gpa;
 }
 
+/* Not over gigabytes, which become a table for every 2 MiB. */
+static struct op random_arming(struct rng *r, struct op op)
+{
+	op.prot = ept.eptp & EPTP_AD ? (unsigned int)rng_below(r, 2) : EPT_LOG_PROTECT;
+	op.gpa = random_gpa(r, K4);
+	op.len = min_u64((1 + rng_below(r, 600)) * K4, BIT(48) - op.gpa);
+	if (op.kind == REARM) {
+		op.len = rng_next(r) & rng_next(r);
+		op.gpa = min_u64(op.gpa, BIT(48) - 64 * K4);
+	}
+	return op;
+}
+
 static struct op random_op(struct rng *r)
 {
 	static const unsigned int prots[] = { EPT_READ, EPT_READ | EPT_WRITE, EPT_READ | EPT_EXEC,
@@ -672,14 +1081,21 @@ static struct op random_op(struct rng *r)
 	u64 size = sizes[rng_below(r, ARRAY_SIZE(sizes))];
 	struct op op = { .prot = prots[rng_below(r, ARRAY_SIZE(prots))] };
 
-	op.kind = (enum op_kind)(rng_below(r, 4) % 3); /* MAP twice as often */
+	op.kind = (enum op_kind)(rng_below(r, 7) % 5); /* MAP and UNMAP twice as often */
 	op.gpa = random_gpa(r, size);
 	op.len = size;
+	if (op.kind == LOG || op.kind == REARM)
+		return random_arming(r, op);
+	if (rng_below(r, 2))
+		op.prot |= EPT_DIRTY;
 	if (op.kind == MAP) {
 		/* Often the frame that is there already, or would be in a larger leaf. */
 		op.hpa = rng_below(r, 2) ? op.gpa & (4 * G1 - 1) : rng_below(r, 64) * size;
 	} else {
 		op.len *= 1 + rng_below(r, 3);
+		if (!rng_below(r, 3)) /* ends anywhere */
+			op.len += rng_below(r, 2) ? rng_below(r, 1100) * K4
+						  : rng_below(r, 2) * G1 + rng_below(r, 600) * M2;
 		op.len = min_u64(op.len, BIT(48) - op.gpa);
 	}
 	return op;
@@ -705,9 +1121,10 @@ static void random_run(u64 seed, unsigned int ops)
 		checked(&op);
 		fake_page_fail(0);
 		if (!rng_below(&r, 16)) {
-			u64 n = ept.nr_unlinked;
+			u64 n = ept.nr_tables - linked();
 
-			assert_int_equal(ept_free_unlinked(&ept), n);
+			assert_int_equal(free_unlinked(), n);
+			check_books();
 		}
 		probe = random_gpa(&r, K4) + rng_below(&r, K4);
 		hw_access(probe);
@@ -745,9 +1162,21 @@ int main(void)
 		TEST(test_large_over_small),
 		TEST(test_unmap_ranges),
 		TEST(test_unmap_inside_a_leaf),
+		TEST(test_unmap_rows),
+		TEST(test_unmap_nothing),
+		TEST(test_groups),
 		TEST(test_protect),
 		TEST(test_dirty_bits_survive),
 		TEST(test_no_dirty_bits_without_support),
+		TEST(test_dirty_from_the_start),
+		TEST(test_log_by_dirty_bit),
+		TEST(test_log_by_fault),
+		TEST(test_rearm_in_a_large_leaf),
+		TEST(test_detached_lists),
+		TEST(test_tables_are_kept),
+		TEST(test_unused_table),
+		TEST(test_few_tables_are_kept),
+		TEST(test_gigabytes),
 		TEST(test_out_of_memory),
 		TEST(test_misconfigured),
 		TEST(test_random),

@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Port I/O through vcpu_run(): what the VMM sees, and the registers and memory afterwards. */
-/* link: hv/vm/cpuid.c hv/vm/cr.c hv/vm/inject.c hv/vm/io.c hv/vm/lapic.c hv/vm/memory.c */
-/* link: hv/vm/msr.c hv/vm/run.c hv/vm/vcpu.c hv/vm/vm.c hv/vm/walk.c */
-/* link: vmx/vm.c vmx/ept.c vmx/ept_range.c vmx/ept_unlink.c vmx/ept_walk.c */
-/* link: hv/host/wait.c hv/host/print.c */
-/* link: tests/unit/fake_machine.c tests/unit/fake_vmx.c tests/unit/fake_host.c */
-/* link: tests/unit/vm_fixture.c */
+/* link: @vm */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -343,6 +338,53 @@ static void test_outside_ram(void **state)
 	assert_int_equal(vcpu_rip(vcpu), RIP);
 }
 
+static void ask_to_leave(void)
+{
+	vcpu_request(vcpu, REQ_EXIT);
+}
+
+/* The page is away: the vCPU waits for it, but not longer than it is let. */
+static void test_outs_from_missing(void **state)
+{
+	guest_put(0x2000, 0xa5, 1);
+	gpr[GPR_RSI] = 0x2000;
+	fixture_take_page(0x2000);
+	string(1, 0, 8, 1);
+	fake_machine.on_block = ask_to_leave;
+	assert_int_equal(vcpu_run(vcpu), -EINTR);
+	assert_int_equal(vcpu_rip(vcpu), RIP); /* nothing has happened yet */
+	assert_false(vcpu->io_pending);
+	string(1, 0, 8, 1);
+	fake_machine.on_block = fixture_bring_page;
+	expect_io(0x1f0, 1, false);
+	assert_int_equal(vcpu->run.io.data, 0xa5);
+	assert_int_equal(fake_machine.blocks, 2);
+	run_to_end();
+	assert_int_equal(gpr[GPR_RSI], 0x2001);
+}
+
+/* What the device gave is kept until it can be stored, and stored once. */
+static void test_ins_to_missing(void **state)
+{
+	guest_put(0x2000, 0x1122334455667788, 8);
+	gpr[GPR_RDI] = 0x2001;
+	string(2, IN, 8, 1);
+	expect_io(0x1f0, 2, true);
+	vcpu->run.io.data = 0xbeef;
+	fixture_take_page(0x2000);
+	fake_machine.on_block = ask_to_leave;
+	assert_int_equal(vcpu_run(vcpu), -EINTR);
+	assert_int_equal(vcpu_run(vcpu), -EINTR);
+	assert_int_equal(fake_machine.blocks, 2); /* it slept again: the request was taken */
+	assert_int_equal(gpr[GPR_RDI], 0x2001);
+	fake_machine.on_block = fixture_bring_page;
+	run_to_end();
+	assert_int_equal(fake_machine.blocks, 3);
+	assert_int_equal(guest_get(0x2000, 8), 0x1122334455beef88);
+	assert_int_equal(gpr[GPR_RDI], 0x2003);
+	assert_int_equal(vcpu_rip(vcpu), RIP + 2);
+}
+
 /* --- strings and paging ---------------------------------------------------------------------- */
 
 static void set_page(u32 va, u32 pte)
@@ -511,6 +553,8 @@ int main(void)
 		TEST(test_address_size_32),
 		TEST(test_rep_0),
 		TEST(test_outside_ram),
+		TEST(test_outs_from_missing),
+		TEST(test_ins_to_missing),
 		TEST(test_page_crossing),
 		TEST(test_outs_fault),
 		TEST(test_crossing_fault),

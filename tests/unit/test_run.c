@@ -3,12 +3,7 @@
  * The run loop and the events: requests before, during and after the look, sleeping, stopping,
  * sharing a CPU, and what each exit becomes.
  */
-/* link: hv/vm/cpuid.c hv/vm/cr.c hv/vm/inject.c hv/vm/io.c hv/vm/lapic.c hv/vm/memory.c */
-/* link: hv/vm/msr.c hv/vm/run.c hv/vm/vcpu.c hv/vm/vm.c hv/vm/walk.c */
-/* link: vmx/vm.c vmx/ept.c vmx/ept_range.c vmx/ept_unlink.c vmx/ept_walk.c */
-/* link: hv/host/wait.c hv/host/print.c */
-/* link: tests/unit/fake_machine.c tests/unit/fake_vmx.c tests/unit/fake_host.c */
-/* link: tests/unit/vm_fixture.c */
+/* link: @vm */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* The walk of the guest's own page tables, in all its formats. */
-/* link: hv/vm/cpuid.c hv/vm/cr.c hv/vm/inject.c hv/vm/io.c hv/vm/lapic.c hv/vm/memory.c */
-/* link: hv/vm/msr.c hv/vm/run.c hv/vm/vcpu.c hv/vm/vm.c hv/vm/walk.c */
-/* link: vmx/vm.c vmx/ept.c vmx/ept_range.c vmx/ept_unlink.c vmx/ept_walk.c */
-/* link: hv/host/wait.c hv/host/print.c */
-/* link: tests/unit/fake_machine.c tests/unit/fake_vmx.c tests/unit/fake_host.c */
-/* link: tests/unit/vm_fixture.c */
+/* link: @vm */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,6 +11,7 @@
 #include "hv/host/errno.h"
 #include "hv/host/x86.h"
 #include "hv/vm/internal.h"
+#include "tests/unit/fake_machine.h"
 #include "tests/unit/vm_fixture.h"
 
 #define PAGED (CR0_PE | CR0_PG | CR0_ET)
@@ -329,6 +325,37 @@ static void test_reserved_legacy(void **state)
 	assert_true(reaches(va, false));
 }
 
+/* --- tables that are not there, or cannot be written ------------------------------------------ */
+
+static void ask_to_leave(void)
+{
+	vcpu_request(vcpu, REQ_EXIT);
+}
+
+static void test_missing_table(void **state)
+{
+	long_mode_tables(P | W | U);
+	fixture_take_page(PD);
+	fake_machine.on_block = ask_to_leave;
+	assert_int_equal(vcpu_translate(vcpu, VA, false, &gpa, &error), -EINTR);
+	fake_machine.on_block = fixture_bring_page;
+	atomic_store(&vcpu->requests, 0);
+	assert_true(reaches(VA, false));
+	assert_int_equal(gpa, FRAME | (VA & 0xfff));
+	assert_int_equal(fake_machine.blocks, 2);
+}
+
+/* As the processor on tables in ROM: they are used, but not marked as used. */
+static void test_readonly_tables(void **state)
+{
+	struct slot_change c = { .op = SLOT_FLAGS, .id = 0, .flags = SLOT_READONLY };
+
+	long_mode_tables(P | W | U);
+	assert_int_equal(vm_change_slots(fixture_vm, &c, 1, SLOTS_ATOMIC, NULL), 0);
+	assert_true(reaches(VA, true));
+	assert_int_equal(guest_get(PT + 8 * I1, 8), FRAME | P | W | U);
+}
+
 /* --- accessed and dirty ---------------------------------------------------------------------- */
 
 static void test_accessed(void **state)
@@ -399,6 +426,8 @@ int main(void)
 		TEST(test_smap),
 		TEST(test_reserved_long),
 		TEST(test_reserved_legacy),
+		TEST(test_missing_table),
+		TEST(test_readonly_tables),
 		TEST(test_accessed),
 		TEST(test_dirty),
 		TEST(test_recursive),

@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include "hv/host/string.h"
+#include "hv/vm/backing.h"
 #include "tests/unit/fake_host.h"
 #include "tests/unit/fake_machine.h"
 #include "tests/unit/vm_fixture.h"
@@ -82,4 +84,25 @@ u64 guest_get(gpa_t gpa, unsigned int size)
 
 	assert_int_equal(vm_read(fixture_vm, gpa, &value, size), 0);
 	return value;
+}
+
+static u8 aside[PAGE_SIZE];
+
+static struct backing *fixture_backing(void)
+{
+	return slot_by_id(fixture_vm, 0)->backing;
+}
+
+void fixture_take_page(gpa_t gpa)
+{
+	assert_int_equal(vm_read(fixture_vm, gpa, aside, PAGE_SIZE), 0);
+	assert_int_equal(backing_punch(fixture_backing(), gpa, PAGE_SIZE), 0);
+}
+
+void fixture_bring_page(void)
+{
+	u64 offset;
+
+	assert_int_equal(backing_next_fetch(fixture_backing(), &offset, 0), 0);
+	assert_int_equal(backing_fill(fixture_backing(), offset, aside), 0);
 }

@@ -30,4 +30,13 @@ void expect_no_event(struct vcpu *vcpu);
 void guest_put(gpa_t gpa, u64 value, unsigned int size);
 u64 guest_get(gpa_t gpa, unsigned int size);
 
+/**
+ * fixture_take_page - make a page of the fixture's RAM missing; its contents are put aside
+ *
+ * fixture_bring_page() brings back the one that was taken last, as a thread that fetches pages
+ * would when it is wanted: for fake_machine.on_block.
+ */
+void fixture_take_page(gpa_t gpa);
+void fixture_bring_page(void);
+
 #endif

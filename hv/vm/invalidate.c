@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * See hv/vm/invalidate.h.
+ *
+ * The race. A vCPU faults, finds that its page is frame A, and is about to map it. Meanwhile the
+ * owner moves the page to frame B: it zaps (nothing is mapped yet), copies, and frees A. Now the
+ * vCPU maps A, and from then on it reads and writes a page that is somebody else's. With the
+ * sequence read before the lookup there are two cases: the move has not ended when the vCPU asks
+ * under the lock, and in_progress says so; or it has ended since, and the sequence has changed. Had
+ * the sequence been read after the lookup, a move that began and ended between the two would go
+ * unnoticed.
+ */
+#include "hv/host/print.h"
+#include "hv/vm/vm.h"
+
+void invalidate_begin(struct vm *vm, gpa_t gpa, u64 len)
+{
+	struct vm_invalidation *i = &vm->invalidation;
+
+	spin_lock(&vm->vmx.lock);
+	/* Several may be under way; one range that covers all of them errs on the safe side. */
+	if (!i->in_progress++) {
+		i->start = gpa;
+		i->end = gpa + len;
+	} else {
+		i->start = min_u64(i->start, gpa);
+		i->end = max_u64(i->end, gpa + len);
+	}
+	spin_unlock(&vm->vmx.lock);
+}
+
+void invalidate_end(struct vm *vm)
+{
+	struct vm_invalidation *i = &vm->invalidation;
+
+	spin_lock(&vm->vmx.lock);
+	/* Ordered before what follows: who sees the new page sees the new sequence. */
+	atomic_fetch_add_explicit(&i->seq, 1, memory_order_release);
+	BUG_ON(!i->in_progress);
+	i->in_progress--;
+	spin_unlock(&vm->vmx.lock);
+}
+
+u64 invalidate_seq(struct vm *vm)
+{
+	return atomic_load_explicit(&vm->invalidation.seq, memory_order_acquire);
+}
+
+bool invalidate_retry(struct vm *vm, gpa_t gpa, u64 seq)
+{
+	struct vm_invalidation *i = &vm->invalidation;
+
+	if (i->in_progress && gpa >= i->start && gpa < i->end)
+		return true;
+	return atomic_load_explicit(&i->seq, memory_order_relaxed) != seq;
+}
