@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The parts of experiment `pause`, and what they share: an arena, which is a tiny guest's VM with
+ * busy vCPUs, its RAM (code and boxes) as a slot that stays, and one slot that is changed under
+ * them.
+ */
+#ifndef LAB_PAUSE_H
+#define LAB_PAUSE_H
+
+#include "hv/host/thread.h"
+#include "hv/host/timer.h"
+#include "hv/vm/backing.h"
+#include "hv/vm/vcpu.h"
+#include "lab/experiment.h"
+#include "lab/pause_box.h"
+#include "lab/tiny.h"
+
+#define ARENA_BASE  0x40000000ull /* the slot that is changed */
+#define ARENA_OTHER 0xc0000000ull /* other slots of 4 KiB, every 8 KiB */
+#define ARENA_SLOT  1		  /* its id; low memory has 0 */
+#define ARENA_SPARE 2		  /* an id for the other part of a split */
+
+/* A vCPU's box, as its VMM sees it that reads and writes it while the guest runs. */
+struct box {
+	_Atomic u32 beats; /* advances all the time */
+	_Atomic u32 halt;
+	_Atomic u32 base, stride, count;
+	_Atomic u32 errors; /* places that held something else than they should */
+	_Atomic u32 free;   /* round after round */
+	_Atomic u32 go;	    /* one round, when it differs from done */
+	_Atomic u32 done;   /* go, when that round was over */
+	_Atomic u32 rounds; /* rounds so far: what stands in each place */
+	_Atomic u32 call;
+	_Atomic u32 seed;
+	u32 unused[4];
+	_Atomic u32 received[TINY_NR_VECTORS];
+	_Atomic u32 nmis;
+};
+
+_Static_assert(sizeof(struct box) == sizeof(struct tiny_box), "the same box");
+_Static_assert(offsetof(struct box, halt) == TINY_BOX_HALT, "as in tiny_box.h");
+_Static_assert(offsetof(struct box, base) == TINY_BOX_BASE, "as in tiny_box.h");
+_Static_assert(offsetof(struct box, errors) == TINY_BOX_ERRORS, "as in tiny_box.h");
+_Static_assert(offsetof(struct box, received) == TINY_BOX_RECEIVED, "as in tiny_box.h");
+_Static_assert(offsetof(struct box, free) == PAUSE_BOX_FREE, "as in pause_box.h");
+_Static_assert(offsetof(struct box, go) == PAUSE_BOX_GO, "as in pause_box.h");
+_Static_assert(offsetof(struct box, done) == PAUSE_BOX_DONE, "as in pause_box.h");
+_Static_assert(offsetof(struct box, rounds) == PAUSE_BOX_ROUNDS, "as in pause_box.h");
+_Static_assert(offsetof(struct box, call) == PAUSE_BOX_CALL, "as in pause_box.h");
+_Static_assert(offsetof(struct box, seed) == PAUSE_BOX_SEED, "as in pause_box.h");
+
+/* lab/pause_code.S */
+extern const u8 pause_touch_start[], pause_touch_end[];
+extern const u8 pause_write_start[], pause_write_end[];
+extern const u8 pause_call_start[], pause_call_end[];
+
+#define PAUSE_TOUCH ((struct tiny_code){ pause_touch_start, pause_touch_end })
+#define PAUSE_WRITE ((struct tiny_code){ pause_write_start, pause_write_end })
+
+enum arena_memory {
+	MEMORY_ON_DEMAND, /* allocated and zeroed as it is touched */
+	MEMORY_ALL,	  /* all there from the start */
+	MEMORY_1G,	  /* the same, in blocks of 1 GiB */
+};
+
+struct arena_config {
+	struct tiny_code code; /* default: PAUSE_TOUCH */
+	u32 vcpus;
+	u64 mib;    /* of the slot that is changed; default 4 */
+	u32 others; /* slots beside it, low memory included; default 1 */
+	u32 flags;  /* of the slot that is changed */
+	enum arena_memory memory;
+	bool small_pages; /* place the backing so that only 4 KiB mappings fit */
+	bool traced;
+	bool outside_events; /* vm_expect_events() */
+	enum slot_zap zap;
+	enum dirty_how dirty; /* with SLOT_LOG_DIRTY */
+	/* Called in the vCPU's thread, before every vcpu_run(); may be NULL. */
+	void (*between)(struct vcpu *vcpu, void *arg);
+	void *arg;
+};
+
+struct arena;
+
+/* A vCPU and its thread. */
+struct runner {
+	struct arena *arena;
+	struct vcpu *vcpu;
+	struct thread *thread;
+	struct box *box;
+	_Atomic u64 left;	   /* times vcpu_run() returned -EINTR */
+	_Atomic u64 missing;	   /* exits at an address in the slot, for want of a slot */
+	_Atomic u64 missing_fetch; /* those that were instruction fetches */
+	_Atomic bool park, parked; /* the VMM of today: stop here; stopped */
+	_Atomic bool ended;
+	_Atomic int error;   /* why it ended, if not because it was told to */
+	const char *what;    /* words for it */
+	_Atomic u64 strange; /* the exit's reason and address, for the diagnosis */
+};
+
+struct arena {
+	struct arena_config config;
+	struct tiny tiny;
+	struct vm *vm; /* tiny's */
+	struct backing *mem;
+	u64 offset;    /* into mem: where the slot begins */
+	u32 nr;	       /* vCPUs */
+	u32 first_cpu; /* vCPU i runs on CPU 1 + (first_cpu + i) % (nr_cpus - 1) */
+	struct runner runner[MAX_CPUS];
+	struct wait_queue parked; /* runners that are to let go */
+};
+
+/**
+ * arena_create - make the VM and its vCPUs, not yet running
+ *
+ * Returns 0, or an error of what it calls; then there is nothing to destroy. Prints no result.
+ */
+int arena_create(struct arena *a, const struct arena_config *c);
+
+/** arena_start - start a thread for every vCPU from @first on. 0, -ENOMEM. */
+int arena_start(struct arena *a, u32 first);
+
+/** arena_add - one more vCPU, to be started. Returns an error of vcpu_create(). */
+int arena_add(struct arena *a);
+
+/** arena_destroy - stop what runs, and free it all. */
+void arena_destroy(struct arena *a);
+
+/** arena_run - create and start; one failed result when that does not work. */
+bool arena_run(struct arena *a, const struct arena_config *c);
+
+/** arena_all_in - wait until every vCPU executes guest code. False: one does not. */
+bool arena_all_in(struct arena *a);
+
+/** arena_frozen - whether no vCPU executes guest code for @ticks. */
+bool arena_frozen(struct arena *a, u64 ticks);
+
+/**
+ * arena_places - which places the guests touch
+ * @count, @stride: the first is at the slot's begin (each vCPU has its own word there)
+ *
+ * While the guests are idle.
+ */
+void arena_places(struct arena *a, u32 count, u32 stride);
+
+/** arena_go, arena_wait_done - one round by every vCPU. arena_wait_done() is false when it takes
+ * more than a second. */
+void arena_go(struct arena *a);
+bool arena_wait_done(struct arena *a);
+
+/** arena_free_run - round after round; or one more and then no other. False: it was not made. */
+bool arena_free_run(struct arena *a, bool on);
+
+/** arena_missing, arena_missing_fetch - exits for want of a slot, of all vCPUs so far. */
+u64 arena_missing(struct arena *a);
+u64 arena_missing_fetch(struct arena *a);
+
+/**
+ * arena_intact - whether every place holds what its guest wrote last, and no guest saw anything
+ * else
+ *
+ * While the guests are idle; through vm_read(). Says what is wrong. Also false when a vCPU ended
+ * for a reason of its own.
+ */
+bool arena_intact(struct arena *a);
+
+/** arena_stop_one_by_one, arena_let_go - what a VMM does today: ask each vCPU in turn to leave, and
+ * wait until it has. False: one did not. */
+bool arena_stop_one_by_one(struct arena *a);
+void arena_let_go(struct arena *a);
+
+/** arena_recreate - a change list that deletes the slot and creates it again as it is. */
+void arena_recreate(struct arena *a, struct slot_change list[2]);
+
+/* Wait for a condition, for a second at most. Its value. */
+#define ARENA_WAIT(cond)                                                                           \
+	({                                                                                         \
+		u64 end_ = ticks_now() + tsc_hz;                                                   \
+		while (!(cond) && ticks_now() < end_)                                              \
+			cpu_relax();                                                               \
+		(cond);                                                                            \
+	})
+
+/* Results that need @n CPUs: true when there are as many; otherwise a SKIP of that name. */
+bool pause_needs_cpus(u32 n, const char *name);
+
+struct pause_options {
+	u32 vcpus;
+	u64 mib, ticks;
+	u32 others;
+	bool only_given; /* the sizes that were asked for, no others */
+	u64 ways;	 /* bit per enum pause_way */
+	bool touch;
+	enum slot_zap zap;
+	enum arena_memory memory;
+};
+
+enum pause_way { WAY_LIVE, WAY_ONE_BY_ONE, WAY_PAUSED, WAY_ATOMIC, NR_WAYS };
+
+void pause_measure(const struct pause_options *o); /* lab/pause_measure.c */
+void pause_trace(const struct pause_options *o);   /* lab/pause_trace.c: one cycle for a timeline */
+void pause_test_holds(void);			   /* lab/pause_holds.c: who is held, until when */
+void pause_test_races(void);   /* lab/pause_races.c: holders against each other */
+void pause_test_changes(void); /* lab/pause_changes.c: what a change lets through */
+void pause_test_dirty(void);   /* lab/pause_dirty.c: the dirty log */
+void pause_test_readers(void); /* lab/pause_readers.c: users of the slots */
+void pause_test_events(void);  /* lab/pause_events.c: what arrives meanwhile */
+
+#endif
