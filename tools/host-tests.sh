@@ -51,7 +51,7 @@ python_files()
 	files | grep '\.py$' | while IFS= read -r file; do
 		python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), sys.argv[1])' "$file" ||
 			exit 1
-	done
+	done && python3 tools/timeline.py --self-test && python3 tools/mutate.py --check
 }
 
 # Tables that the linker delimits are compared by their ends: comparePointers cannot know.
@@ -63,6 +63,14 @@ analysis()
 		-I. -D__x86_64__ -D__GNUC__=12 -D__STDC_HOSTED__=0
 }
 
+# stress NAME: two of them may be built at the same time, of the same parts.
+stress()
+{
+	mkdir -p "$BUILD" || return 1
+	flock "$BUILD/.stress-lock" make "$jobs" "BUILD=$BUILD" "$BUILD/stress/stress_$1" &&
+		"$BUILD/stress/stress_$1"
+}
+
 case ${1:-} in
 list)
 	cat <<-END
@@ -70,6 +78,14 @@ list)
 		build-clang
 		unit
 		fuzz
+		stress-dirty
+		stress-invalidate
+		stress-kick
+		stress-pause
+		stress-slots
+		stress-wait
+		mutate-quick
+		mutate-slow
 		format
 		licences
 		shellcheck
@@ -81,6 +97,8 @@ build-gcc) make "$jobs" "BUILD=$BUILD" ;;
 build-clang) make "$jobs" "BUILD=$BUILD/clang" CC=clang ;;
 unit) make "$jobs" "BUILD=$BUILD" unit ;;
 fuzz) make "$jobs" "BUILD=$BUILD" fuzz ;;
+stress-*) stress "${1#stress-}" ;;
+mutate-*) python3 tools/mutate.py "--${1#mutate-}" ;;
 format) sources | xargs -d '\n' clang-format --dry-run -Werror ;;
 licences) licences ;;
 shellcheck) scripts ;;

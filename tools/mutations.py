@@ -1,0 +1,616 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The mutations that tools/mutate.py makes. Edits are (file, text that is there once, new text).
+
+Where the order of two steps is what is wrong, a cpu_relax() between them makes the window wide, so
+that being caught does not hang on luck (tools/mutate.py --strength NAME).
+"""
+
+TITLES = {
+    "kick": "Entry and kick",
+    "wait": "Waiting for events",
+    "pause": "Pause and readers",
+    "memory": "Slots, backings, second-level tables",
+}
+
+MUTATIONS = [
+    {
+        "name": "entry-fence",
+        "group": "kick",
+        "what": "the full fence between mode = IN_GUEST and the look at requests is gone: both "
+                "sides read what was there before",
+        "edits": [(
+            "hv/vm/run.c",
+            "old = atomic_exchange_explicit(&vcpu->mode, IN_GUEST_MODE, memory_order_seq_cst);",
+            "old = atomic_load_explicit(&vcpu->mode, memory_order_relaxed);\n"
+            "\t\tatomic_store_explicit(&vcpu->mode, IN_GUEST_MODE, memory_order_release);",
+        )],
+        "catcher": "stress kick",
+    },
+    {
+        "name": "kicker-fence",
+        "group": "kick",
+        "what": "the kicker publishes the request with a plain store and reads mode with a plain "
+                "load before it exchanges it",
+        "edits": [(
+            "hv/vm/kick.c",
+            "\tatomic_fetch_or_explicit(&vcpu->requests, req, memory_order_seq_cst);",
+            "\tatomic_store_explicit(&vcpu->requests,\n"
+            "\t\t\t      atomic_load_explicit(&vcpu->requests, memory_order_relaxed) | req,\n"
+            "\t\t\t      memory_order_release);",
+        ), (
+            "hv/vm/kick.c",
+            "\t*mode = IN_GUEST_MODE;\n",
+            "\t*mode = atomic_load_explicit(&vcpu->mode, memory_order_acquire);\n"
+            "\tif (*mode != IN_GUEST_MODE)\n"
+            "\t\treturn 0;\n",
+        )],
+        "catcher": "stress kick",
+    },
+    {
+        "name": "look-before-mode",
+        "group": "kick",
+        "what": "requests are looked at before mode says IN_GUEST: a kicker in between sends "
+                "nothing",
+        "edits": [(
+            "hv/vm/run.c",
+            "\t\tatomic_store_explicit(&cpu->entry_barred, 0, memory_order_relaxed);\n",
+            "\t\tbool early = must_not_enter(vcpu, cpu);\n"
+            "\t\tatomic_store_explicit(&cpu->entry_barred, 0, memory_order_relaxed);\n",
+        ), (
+            "hv/vm/run.c",
+            "if (likely(!must_not_enter(vcpu, cpu))) {",
+            "if (likely(!early)) {",
+        )],
+        "catcher": "stress kick",
+    },
+    {
+        "name": "clear-late",
+        "group": "kick",
+        "what": "entry_barred is cleared after the look at requests: an NMI in between is forgotten",
+        "edits": [(
+            "hv/vm/run.c",
+            "\t\tatomic_store_explicit(&cpu->entry_barred, 0, memory_order_relaxed);\n",
+            "",
+        ), (
+            "hv/vm/run.c",
+            "\t\t\treason = vmx_enter(&vcpu->vmx);\n",
+            "\t\t\tatomic_store_explicit(&cpu->entry_barred, 0, memory_order_relaxed);\n"
+            "\t\t\treason = vmx_enter(&vcpu->vmx);\n",
+        )],
+        "catcher": "stress kick",
+    },
+    {
+        "name": "sleep-unchecked",
+        "group": "kick",
+        "what": "a halted vCPU's thread sleeps without looking again after it has queued itself",
+        "edits": [(
+            "hv/vm/block.c",
+            "\tif (may_sleep(vcpu))\n\t\twait_sleep(&w);",
+            "\tif (true)\n\t\twait_sleep(&w);",
+        )],
+        "catcher": "stress kick",
+    },
+    {
+        "name": "kick-no-wake",
+        "group": "kick",
+        "what": "a kick does not wake a vCPU's thread that sleeps in HLT",
+        "edits": [(
+            "hv/vm/kick.c",
+            "\tif (!wait_queue_active(&vcpu->wq) || !wake_all(&vcpu->wq))",
+            "\tif (true)",
+        )],
+        "catcher": "stress kick",
+    },
+    {
+        "name": "mode-stays",
+        "group": "kick",
+        "what": "mode is not set back after an exit: nobody can tell a vCPU that has left from one "
+                "that is inside",
+        "edits": [(
+            "hv/vm/run.c",
+            "\t\tatomic_store_explicit(&vcpu->mode, OUTSIDE_GUEST_MODE, memory_order_release);\n",
+            "",
+        )],
+        "catcher": "stress kick",
+    },
+    {
+        "name": "no-iret",
+        "group": "kick",
+        "what": "no IRET after the exit for an NMI: the next kick's NMI stays blocked",
+        "edits": [("vmx/enter.c", "\tnmi_iret();\n", "")],
+        "catcher": "run nmi --cpus 2",
+    },
+    {
+        "name": "no-nmi-fixup",
+        "group": "kick",
+        "what": "an NMI between the last look and VMRESUME is handled, and the entry goes on",
+        "edits": [(
+            "vmx/entry.S",
+            "\t.quad\t.Lwindow\\@, .Lwindow_end\\@, \\barred",
+            "\t.quad\t0, 0, \\barred",
+        )],
+        "catcher": "run nmi --cpus 2",
+    },
+    {
+        "name": "no-last-look",
+        "group": "kick",
+        "what": "the last look at entry_barred before VMRESUME is left out",
+        "edits": [(
+            "vmx/entry.S",
+            "\tcmpl\t$0, %gs:CPU_ENTRY_BARRED\n\tjne\t\\barred\n",
+            "",
+        )],
+        "catcher": "run nmi --cpus 2",
+    },
+
+    # --- waiting ---------------------------------------------------------------------------------
+    {
+        "name": "waiter-unchecked",
+        "group": "wait",
+        "what": "a waiter sleeps without looking again after it has queued itself",
+        "edits": [(
+            "hv/vm/wait.c",
+            "\trace_point();\n\tready = look(set, n);\n\trace_point();\n",
+            "\tready = 0;\n",
+        )],
+        "catcher": "stress wait",
+    },
+    {
+        "name": "event-early",
+        "group": "wait",
+        "what": "the event sequence is advanced before the event is visible",
+        "edits": [(
+            "hv/vm/lapic.c",
+            "\tatomic_fetch_or(&vcpu->lapic.irr[vector / 64], BIT(vector % 64));\n"
+            "\tvcpu_event(vcpu);",
+            "\tatomic_fetch_add(&vcpu->event_seq, 1);\n\tcpu_relax();\n"
+            "\tatomic_fetch_or(&vcpu->lapic.irr[vector / 64], BIT(vector % 64));\n"
+            "\tvcpu_event(vcpu);",
+        ), (
+            "hv/vm/kick.c",
+            "\tatomic_fetch_add_explicit(&vcpu->event_seq, 1, memory_order_seq_cst);\n",
+            "",
+        )],
+        "catcher": "stress wait",
+    },
+    {
+        "name": "seen-after-look",
+        "group": "wait",
+        "what": "what an entry has seen is read after the look at pending events, not before",
+        "edits": [(
+            "hv/vm/inject.c",
+            "\tif (deliver(vcpu))\n"
+            "\t\tatomic_store_explicit(&vcpu->seen_seq, seq, memory_order_release);\n",
+            "\tif (deliver(vcpu)) {\n"
+            "\t\tcpu_relax();\n"
+            "\t\tseq = atomic_load_explicit(&vcpu->event_seq, memory_order_seq_cst);\n"
+            "\t\tatomic_store_explicit(&vcpu->seen_seq, seq, memory_order_release);\n"
+            "\t}\n",
+        )],
+        "catcher": "stress wait",
+    },
+    {
+        "name": "leave-seen",
+        "group": "wait",
+        "what": "an event that was injected, but whose entry was barred by a request to leave, "
+                "counts as seen",
+        "edits": [(
+            "hv/vm/run.c",
+            "\tvcpu_leave_events(vcpu);\n\treturn -EINTR;",
+            "\treturn -EINTR;",
+        )],
+        "catcher": "stress wait",
+    },
+    {
+        "name": "leave-masked",
+        "group": "wait",
+        "what": "the same for an event that a handler's EOI has made deliverable since the look",
+        "edits": [(
+            "hv/vm/inject.c",
+            "\tif (!vcpu_has_event(vcpu, &takes))\n\t\treturn;",
+            "\tif (!takes.queued)\n\t\treturn;",
+        )],
+        "catcher": "stress wait",
+    },
+    {
+        "name": "queue-fence",
+        "group": "wait",
+        "what": "a waiter is counted with a plain store: the waker, which looks at the count "
+                "without the lock, may see none while the waiter sees no event",
+        "edits": [(
+            "hv/host/wait.c",
+            "\tatomic_fetch_add_explicit(&q->nr, 1, memory_order_seq_cst);",
+            "\tatomic_store_explicit(&q->nr, atomic_load_explicit(&q->nr, memory_order_relaxed) + 1,"
+            "\n\t\t\t      memory_order_relaxed);",
+        )],
+        "catcher": "stress wait",
+    },
+    {
+        "name": "event-no-wake",
+        "group": "wait",
+        "what": "an event kicks the vCPU, and does not wake who waits for its events",
+        "edits": [(
+            "hv/vm/kick.c",
+            "\tif (likely(vcpu->vm->wait == WAIT_SEQUENCE))\n\t\twait_wake(vcpu);\n",
+            "",
+        )],
+        "catcher": "stress wait",
+    },
+
+    # --- pause -----------------------------------------------------------------------------------
+    {
+        "name": "evict-unwaited",
+        "group": "pause",
+        "what": "a pause sends its kicks and does not wait until the vCPUs are outside",
+        "edits": [(
+            "hv/vm/pause.c",
+            "\terr = wait_evicted(vm, deadline, r->why, sizeof(r->why));",
+            "\terr = 0;",
+        )],
+        "catcher": "stress pause",
+    },
+    {
+        "name": "pause-no-kick",
+        "group": "pause",
+        "what": "a pause raises the hold and kicks nobody: a guest that does not exit stays inside",
+        "edits": [("hv/vm/pause.c", "\trace_point();\n\tvm_kick_all(vm, true);\n", "")],
+        "catcher": "stress pause",
+    },
+    {
+        "name": "pause-no-wake",
+        "group": "pause",
+        "what": "a pause leaves threads asleep that wait in HLT or for a page",
+        "edits": [(
+            "hv/vm/pause.c",
+            "\trace_point();\n\tvm_kick_all(vm, true);\n",
+            "\trace_point();\n\tvm_kick_all(vm, false);\n",
+        )],
+        "catcher": "stress pause",
+    },
+    {
+        "name": "gate-open",
+        "group": "pause",
+        "what": "a reader begins its section without a look at the hold",
+        "edits": [(
+            "hv/vm/readers.c",
+            "\tif (likely(!atomic_load_explicit(&vm->hold, memory_order_seq_cst)) || "
+            "!gate_closed(vm))\n\t\treturn true;",
+            "\tif (true)\n\t\treturn true;",
+        )],
+        "catcher": "stress pause",
+    },
+    {
+        "name": "readers-undrained",
+        "group": "pause",
+        "what": "a pause does not wait for the sections that are open",
+        "edits": [(
+            "hv/vm/pause.c",
+            "\terr = wait_drained(vm, deadline, r->why, sizeof(r->why));",
+            "\t(void)wait_drained;\n\terr = 0;",
+        )],
+        "catcher": "stress pause",
+    },
+    {
+        "name": "reader-fence",
+        "group": "pause",
+        "what": "a reader counts itself in with a plain store: it and the pause each miss the other",
+        "edits": [(
+            "hv/vm/readers.c",
+            "\tatomic_fetch_add_explicit(&r->cpu[cpu].open[p], 1, memory_order_seq_cst);",
+            "\tatomic_store_explicit(&r->cpu[cpu].open[p],\n"
+            "\t\t\t      atomic_load_explicit(&r->cpu[cpu].open[p], memory_order_relaxed) + 1,\n"
+            "\t\t\t      memory_order_relaxed);",
+        )],
+        "catcher": "stress pause",
+    },
+    {
+        "name": "resume-all",
+        "group": "pause",
+        "what": "the first resume lets the VM go on, though others hold it",
+        "edits": [(
+            "hv/vm/pause.c",
+            "\tatomic_fetch_sub_explicit(&vm->hold, 1, memory_order_seq_cst);",
+            "\tatomic_store_explicit(&vm->hold, 0, memory_order_seq_cst);",
+        )],
+        "catcher": "stress pause",
+    },
+    {
+        "name": "new-vcpu-unheld",
+        "group": "pause",
+        "what": "the first entry of a vCPU does not look at the hold",
+        "edits": [(
+            "hv/vm/run.c",
+            "\t       atomic_load_explicit(&vcpu->vm->hold, memory_order_seq_cst) |",
+            "\t       (vcpu->vmx.flushed_gen ?\n"
+            "\t\t\tatomic_load_explicit(&vcpu->vm->hold, memory_order_seq_cst) : 0) |",
+        )],
+        "catcher": "stress pause",
+    },
+    {
+        "name": "resume-no-wake",
+        "group": "pause",
+        "what": "the last resume does not wake who sleeps until then",
+        "edits": [(
+            "hv/vm/pause.c",
+            "\tif (last && wait_queue_active(&vm->resumed))\n\t\twake_all(&vm->resumed);\n",
+            "\t(void)last;\n",
+        )],
+        "catcher": "stress pause",
+    },
+
+    # --- memory ----------------------------------------------------------------------------------
+    {
+        "name": "no-flush",
+        "group": "memory",
+        "what": "translations are taken out of the tables, and TLBs keep them",
+        "edits": [(
+            "hv/vm/kick.c",
+            "\tgen = vmx_vm_stale(&vm->vmx);",
+            "\tgen = atomic_load(&vm->vmx.flush_gen);",
+        )],
+        "catcher": "stress invalidate",
+    },
+    {
+        "name": "flush-no-kick",
+        "group": "memory",
+        "what": "the flush generation is advanced, and vCPUs that are in the guest are not kicked",
+        "edits": [("hv/vm/kick.c", "\trace_point();\n\tvm_kick_all(vm, false);\n", "")],
+        "catcher": "stress invalidate",
+    },
+    {
+        "name": "flush-unwaited",
+        "group": "memory",
+        "what": "the flush sends its kicks and does not wait",
+        "edits": [(
+            "hv/vm/kick.c",
+            "\tnr = atomic_load_explicit(&vm->nr_vcpus, memory_order_acquire);\n\tfor",
+            "\tnr = 0;\n\tfor",
+        )],
+        "catcher": "stress invalidate",
+    },
+    {
+        "name": "seq-late",
+        "group": "memory",
+        "what": "a fault reads the invalidate sequence after it has found its page, not before",
+        "edits": [(
+            "hv/vm/memory.c",
+            "\tif (err)\n\t\treturn err;\n\trace_point();\n\tspin_lock(&vm->vmx.lock);\n"
+            "\tif (unlikely(invalidate_retry(vm, gpa, seq)))",
+            "\tif (err)\n\t\treturn err;\n\trace_point();\n\tseq = invalidate_seq(vm);\n"
+            "\tspin_lock(&vm->vmx.lock);\n\tif (unlikely(invalidate_retry(vm, gpa, seq)))",
+        )],
+        "catcher": "stress invalidate",
+    },
+    {
+        "name": "retry-ignored",
+        "group": "memory",
+        "what": "a fault maps what it has found, whatever has been invalidated meanwhile",
+        "edits": [(
+            "hv/vm/memory.c",
+            "\tif (unlikely(invalidate_retry(vm, gpa, seq)))",
+            "\tif (unlikely(seq > ~1ull))",
+        )],
+        "catcher": "stress invalidate",
+    },
+    {
+        "name": "in-progress-ignored",
+        "group": "memory",
+        "what": "only the sequence is compared: an invalidation that has begun and not ended is "
+                "not noticed",
+        "edits": [(
+            "hv/vm/invalidate.c",
+            "\tif (i->in_progress && gpa >= i->start && gpa < i->end)\n\t\treturn true;\n",
+            "",
+        )],
+        "catcher": "stress invalidate",
+    },
+    {
+        "name": "exchange-early",
+        "group": "memory",
+        "what": "a page is copied and exchanged before the flush: writes through old translations "
+                "are not in the copy",
+        "edits": [(
+            "hv/vm/backing_move.c",
+            "\terr = zap(m);\n\trace_point();\n",
+            "\terr = zap(m);\n\trace_point();\n\tif (!err)\n\t\tmove_exchange(m);\n",
+        ), (
+            "hv/vm/backing_move.c",
+            "\trace_point();\n\tif (!err)\n\t\tmove_exchange(m);\n\trace_point();\n\tend(m);",
+            "\trace_point();\n\tend(m);",
+        )],
+        "catcher": "stress invalidate",
+    },
+    {
+        "name": "exit-relaxed",
+        "group": "memory",
+        "what": "mode = OUTSIDE after an exit releases nothing: what the guest did is not ordered "
+                "before what a flush that has seen it does next",
+        "edits": [(
+            "hv/vm/run.c",
+            "atomic_store_explicit(&vcpu->mode, OUTSIDE_GUEST_MODE, memory_order_release);",
+            "atomic_store_explicit(&vcpu->mode, OUTSIDE_GUEST_MODE, memory_order_relaxed);",
+        )],
+        "catcher": "stress invalidate",
+    },
+    {
+        "name": "section-relaxed",
+        "group": "memory",
+        "what": "the end of a read section releases nothing: its reads are not ordered before the "
+                "slot is freed",
+        "edits": [(
+            "hv/vm/readers.c",
+            "\tatomic_fetch_sub_explicit(&vm->readers.cpu[this_cpu()->id].open[phase], 1,\n"
+            "\t\t\t\t  memory_order_release);",
+            "\tatomic_fetch_sub_explicit(&vm->readers.cpu[this_cpu()->id].open[phase], 1,\n"
+            "\t\t\t\t  memory_order_relaxed);",
+        )],
+        "catcher": "stress slots",
+    },
+    {
+        "name": "free-early",
+        "group": "memory",
+        "what": "table pages that were unlinked are free for others before the flush",
+        "edits": [(
+            "hv/vm/slots_step.c",
+            "#include \"hv/host/chaos.h\"\n",
+            "#include \"hv/host/chaos.h\"\n#include \"hv/host/relax.h\"\n",
+        ), (
+            "hv/vm/slots_step.c",
+            "\tint err = vm_flush(vm, start + tsc_hz);\n",
+            "\tint err;\n\n"
+            "\tif (tables) {\n"
+            "\t\tspin_lock(&vm->vmx.lock);\n"
+            "\t\tept_free_detached(&vm->vmx.ept, tables);\n"
+            "\t\tspin_unlock(&vm->vmx.lock);\n"
+            "\t\ttables = NULL;\n"
+            "\t\tfor (int i = 0; i < 8; i++)\n\t\t\tcpu_relax();\n"
+            "\t}\n"
+            "\terr = vm_flush(vm, start + tsc_hz);\n",
+        )],
+        "catcher": "stress slots",
+    },
+    {
+        "name": "zap-short",
+        "group": "memory",
+        "what": "the last page of a slot that goes keeps its translation",
+        "edits": [(
+            "hv/vm/slots_step.c",
+            "\t\treturn ept_unmap(ept, e->gpa, e->len);",
+            "\t\treturn ept_unmap(ept, e->gpa, e->len - PAGE_SIZE);",
+        )],
+        "catcher": "stress slots",
+    },
+    {
+        "name": "publish-early",
+        "group": "memory",
+        "what": "the new slots are published before the old translations are gone, and outside of "
+                "the invalidation",
+        "edits": [(
+            "hv/vm/slots_step.c",
+            "\tbegin(w->vm, s);\n",
+            "\tactivate(w->vm, new);\n\tbegin(w->vm, s);\n",
+        )],
+        "catcher": "stress slots",
+    },
+    {
+        "name": "publish-half",
+        "group": "memory",
+        "what": "SLOTS_ATOMIC makes its items visible one after the other",
+        "edits": [(
+            "hv/vm/slots_change.c",
+            "\tif (made && way == SLOTS_ATOMIC)\n\t\terr = apply_at_once(w);",
+            "\tif (made && way == SLOTS_ATOMIC)\n"
+            "\t\terr = w->n > 1 ? apply_one_by_one(w, false) : apply_at_once(w);",
+        )],
+        "catcher": "stress slots",
+    },
+    {
+        "name": "grace-skipped",
+        "group": "memory",
+        "what": "old slots are edited and freed without waiting for the readers that have found "
+                "them",
+        "edits": [(
+            "hv/vm/slots_step.c",
+            "\tactivate(w->vm, new);\n\terr = drain(w);",
+            "\tactivate(w->vm, new);\n\terr = 0;",
+        )],
+        "catcher": "stress slots",
+    },
+    {
+        "name": "slot-freed-early",
+        "group": "memory",
+        "what": "a slot that goes lets go of its backing before the readers are gone",
+        "edits": [(
+            "hv/vm/slots_step.c",
+            "\tif (!err)\n\t\terr = publish(w, s, new, old);",
+            "\tfor (unsigned int i = 0; i < s->n && !err && !s->back; i++)\n"
+            "\t\tif (s->edit[i].op == SLOT_DELETE && s->edit[i].out[0]) {\n"
+            "\t\t\tbacking_get(s->edit[i].out[0]->backing);\n"
+            "\t\t\tslot_set_remove(old, s->edit[i].out[0]);\n"
+            "\t\t\tslot_free(w->vm, s->edit[i].out[0]);\n"
+            "\t\t\ts->edit[i].out[0] = NULL;\n"
+            "\t\t}\n"
+            "\tif (!err)\n\t\terr = publish(w, s, new, old);",
+        )],
+        "catcher": "stress slots",
+    },
+    {
+        "name": "phase-once",
+        "group": "memory",
+        "what": "a grace period does not wait for what is left of the other phase: a reader that "
+                "counted itself in late is missed by the next one",
+        "edits": [(
+            "hv/vm/readers.c",
+            "\tint err = wait_phase(r, !old, deadline, cpu);",
+            "\tint err = 0;",
+        )],
+        "catcher": "stress slots",
+    },
+    {
+        "name": "rearm-early",
+        "group": "memory",
+        "what": "the pages of a dirty log are armed before their bits are taken: a page that is "
+                "written in between is in this log, and its later writes in none",
+        "edits": [(
+            "hv/vm/dirty.c",
+            "\tfor (u64 i = 0; i < log->words; i++) {\n\t\tu64 bits = 0;\n\t\tint r;\n",
+            "\tfor (u64 i = 0; i < log->words; i++) {\n"
+            "\t\tu64 bits = atomic_load(&log->bit[i]);\n\t\tint r;\n\n"
+            "\t\tspin_lock(&vm->vmx.lock);\n"
+            "\t\tept_rearm(&vm->vmx.ept, slot->base + i * 64 * PAGE_SIZE, bits,\n"
+            "\t\t\t  (enum ept_log)vm->dirty_how);\n"
+            "\t\tspin_unlock(&vm->vmx.lock);\n"
+            "\t\trace_point();\n",
+        ), (
+            "hv/vm/dirty.c",
+            "\t\tspin_lock(&vm->vmx.lock);\n"
+            "\t\tr = ept_rearm(&vm->vmx.ept, slot->base + i * 64 * PAGE_SIZE, bits,\n"
+            "\t\t\t      (enum ept_log)vm->dirty_how);\n"
+            "\t\tspin_unlock(&vm->vmx.lock);\n",
+            "\t\tr = 0;\n",
+        )],
+        "catcher": "stress dirty",
+    },
+    {
+        "name": "log-unflushed",
+        "group": "memory",
+        "what": "pages are armed and the flush is left out: writes go on through the TLB, "
+                "unnoticed",
+        "edits": [(
+            "hv/vm/dirty.c",
+            "\tif (*n || done < words)\n\t\terr = vm_flush(vm, deadline);",
+            "\tif (done < words)\n\t\terr = vm_flush(vm, deadline);",
+        )],
+        "catcher": "stress dirty",
+    },
+    {
+        "name": "buffer-left",
+        "group": "memory",
+        "what": "a slot change forgets what PML has logged and nobody has collected",
+        "edits": [(
+            "hv/vm/slots_step.c",
+            "\tif (likely(!w->logged) || w->vm->dirty_how != DIRTY_PML)\n\t\treturn 0;",
+            "\tif (true)\n\t\treturn 0;",
+        )],
+        "catcher": "stress dirty",
+    },
+    {
+        "name": "log-not-carried",
+        "group": "memory",
+        "what": "the dirty log of a slot that is split or merged is not carried over",
+        "edits": [("hv/vm/slots_step.c", "\t\t\tcarry(s);\n", "\t\t\t(void)carry;\n")],
+        "catcher": "stress dirty",
+    },
+    {
+        "name": "mark-late",
+        "group": "memory",
+        "what": "a page becomes writable before its bit in the dirty log is set, outside the lock",
+        "edits": [(
+            "hv/vm/memory.c",
+            "\tcount(&mem_unprotected);\n\tif (slot->flags & SLOT_LOG_DIRTY)\n"
+            "\t\tdirty_mark(slot, gpa);\n",
+            "\tcount(&mem_unprotected);\n",
+        )],
+        "catcher": "stress dirty",
+    },
+]
