@@ -223,7 +223,7 @@ MUTATIONS = [
             "\tatomic_store_explicit(&q->nr, atomic_load_explicit(&q->nr, memory_order_relaxed) + 1,"
             "\n\t\t\t      memory_order_relaxed);",
         )],
-        "catcher": "stress wait",
+        "catcher": "stress kick",
     },
     {
         "name": "event-no-wake",

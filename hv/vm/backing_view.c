@@ -18,7 +18,7 @@ static bool lock_unless_moving(struct backing *b)
 	return false;
 }
 
-void backing_lock_settled(struct backing *b)
+static noinline void wait_settled(struct backing *b)
 {
 	struct waiter w;
 
@@ -34,6 +34,17 @@ void backing_lock_settled(struct backing *b)
 	}
 }
 
+static inline void lock_settled(struct backing *b)
+{
+	if (unlikely(!lock_unless_moving(b)))
+		wait_settled(b);
+}
+
+void backing_lock_settled(struct backing *b)
+{
+	lock_settled(b);
+}
+
 void backing_attach(struct backing *b, struct backing_view *v, struct vm *vm, gpa_t gpa, u64 offset,
 		    u64 size)
 {
@@ -41,14 +52,14 @@ void backing_attach(struct backing *b, struct backing_view *v, struct vm *vm, gp
 	v->gpa = gpa;
 	v->offset = offset;
 	v->size = size;
-	backing_lock_settled(b);
+	lock_settled(b);
 	list_add_tail(&b->views, &v->node);
 	spin_unlock(&b->lock);
 }
 
 void backing_detach(struct backing *b, struct backing_view *v)
 {
-	backing_lock_settled(b);
+	lock_settled(b);
 	list_del(&v->node);
 	spin_unlock(&b->lock);
 }

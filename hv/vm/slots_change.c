@@ -6,7 +6,6 @@
  * time out, and large pages that cannot be split for lack of memory.
  */
 #include "hv/host/errno.h"
-#include "hv/host/string.h"
 #include "hv/host/timer.h"
 #include "hv/vm/internal.h"
 #include "hv/vm/slots_internal.h"
@@ -209,14 +208,14 @@ static int make_edits(struct slot_work *w, const struct slot_change *list, unsig
 		w->n++;
 	}
 	if (err)
-		slots_edit(set, &(struct slot_step){ edit, w->n, SLOTS_BOTH, true });
+		slots_edit(set, &(struct slot_step){ edit, w->n, SLOTS_BOTH, true, false });
 	return err;
 }
 
 /* As one step; it has been made in the inactive set. */
 static int apply_at_once(struct slot_work *w)
 {
-	const struct slot_step all = { w->vm->slots.edit, w->n, SLOTS_BOTH, false };
+	const struct slot_step all = { w->vm->slots.edit, w->n, SLOTS_BOTH, false, false };
 
 	w->report->item = 0;
 	return slots_step(w, &all, false, true);
@@ -231,10 +230,11 @@ static bool in_pieces(const struct slot_edit *e)
 	return e->op == SLOT_RESIZE || e->op == SLOT_SPLIT || e->op == SLOT_MERGE;
 }
 
-static int apply_one(struct slot_work *w, struct slot_edit *e, bool live)
+static int apply_one(struct slot_work *w, struct slot_edit *e, bool live, bool more)
 {
-	const struct slot_step both = { e, 1, SLOTS_BOTH, false };
-	const struct slot_step out = { e, 1, SLOTS_OUT, false }, in = { e, 1, SLOTS_IN, false };
+	const struct slot_step both = { e, 1, SLOTS_BOTH, false, more };
+	const struct slot_step out = { e, 1, SLOTS_OUT, false, true };
+	const struct slot_step in = { e, 1, SLOTS_IN, false, more };
 	bool mark = live && e->out[0] && e->op != SLOT_FLAGS;
 	int err;
 
@@ -245,7 +245,7 @@ static int apply_one(struct slot_work *w, struct slot_edit *e, bool live)
 		return err;
 	err = slots_step(w, &in, false, false);
 	if (err)
-		slots_step(w, &(struct slot_step){ e, 1, SLOTS_OUT, true }, false, false);
+		slots_step(w, &(struct slot_step){ e, 1, SLOTS_OUT, true, false }, false, false);
 	return err;
 }
 
@@ -254,13 +254,15 @@ static int apply_one_by_one(struct slot_work *w, bool live)
 	struct slot_edit *edit = w->vm->slots.edit;
 	int err = 0;
 
-	slots_edit(slots_inactive(w->vm), &(struct slot_step){ edit, w->n, SLOTS_BOTH, true });
+	slots_edit(slots_inactive(w->vm),
+		   &(struct slot_step){ edit, w->n, SLOTS_BOTH, true, false });
 	for (unsigned int i = 0; i < w->n && !err; i++) {
 		w->report->item = i;
-		err = apply_one(w, &edit[i], live);
+		err = apply_one(w, &edit[i], live, i + 1 < w->n);
 	}
 	for (unsigned int i = w->report->item; err && i--;)
-		slots_step(w, &(struct slot_step){ &edit[i], 1, SLOTS_BOTH, true }, false, false);
+		slots_step(w, &(struct slot_step){ &edit[i], 1, SLOTS_BOTH, true, false }, false,
+			   false);
 	return err;
 }
 
@@ -274,7 +276,7 @@ static int apply_paused(struct slot_work *w)
 	w->report->pause = ticks_now() - start;
 	if (err) {
 		slots_edit(slots_inactive(w->vm),
-			   &(struct slot_step){ w->vm->slots.edit, w->n, SLOTS_BOTH, true });
+			   &(struct slot_step){ w->vm->slots.edit, w->n, SLOTS_BOTH, true, false });
 		return slot_refuse(w->report, err, "%s", pause.why);
 	}
 	err = apply_one_by_one(w, false);
@@ -313,7 +315,9 @@ int vm_change_slots(struct vm *vm, const struct slot_change *list, unsigned int 
 	if (!report)
 		report = &unused;
 	w.report = report;
-	memset(report, 0, offsetof(struct slot_report, why) + 1);
+	report->pause = report->resume = report->drain = report->zap = 0;
+	report->flush = report->free = report->total = report->item = 0;
+	report->why[0] = '\0';
 	if (!n || n > SLOT_LIST_MAX)
 		return slot_refuse(report, -EINVAL, "a list of %u items: 1 to %u can be", n,
 				   SLOT_LIST_MAX);

@@ -77,7 +77,7 @@ int slot_set_reserve(struct slot_set *set, u32 nr);
 /* A hollow node with this base, or a new one in the tree. */
 struct slot_node *slot_set_place(struct slot_set *set, gpa_t base);
 
-/* Take the hollow nodes out: before a reader sees the set, and before slots are freed. */
+/* Take the hollow nodes out: before slots are freed. Readers pass over hollow nodes. */
 void slot_set_settle(struct slot_set *set);
 
 /* Changes, for a set that no reader sees. */
@@ -153,10 +153,16 @@ struct slot_step {
 	unsigned int n;
 	enum slot_parts parts;
 	bool back;
+	bool more; /* a step follows, which may fill what is hollow: settle the sets then */
 };
 
-/* The set that no reader sees. */
-struct slot_set *slots_inactive(struct vm *vm);
+/* The set that no reader sees. change_mutex held. */
+static inline struct slot_set *slots_inactive(struct vm *vm)
+{
+	struct vm_slots *s = &vm->slots;
+
+	return s->set[atomic_load_explicit(&s->active, memory_order_relaxed) == s->set[0]];
+}
 
 /* Carry out an edit, or a step, in one set. */
 void slots_edit_one(struct slot_set *set, const struct slot_edit *e);

@@ -28,13 +28,6 @@
 #include "hv/vm/internal.h"
 #include "hv/vm/slots_internal.h"
 
-struct slot_set *slots_inactive(struct vm *vm)
-{
-	struct vm_slots *s = &vm->slots;
-
-	return s->set[atomic_load_explicit(&s->active, memory_order_relaxed) == s->set[0]];
-}
-
 /* --- sets ------------------------------------------------------------------------------------ */
 
 static inline void remove_two(struct slot_set *set, struct vm_slot *const slots[2])
@@ -286,12 +279,13 @@ static void carry(const struct slot_step *s)
 int slots_step(struct slot_work *w, const struct slot_step *s, bool live, bool edited)
 {
 	struct slot_set *new = slots_inactive(w->vm), *old = atomic_load(&w->vm->slots.active);
-	const struct slot_step undo = { s->edit, s->n, s->parts, !s->back };
+	const struct slot_step undo = { s->edit, s->n, s->parts, !s->back, false };
 	int err = 0;
 
 	if (!edited)
 		edit_set(new, s);
-	slot_set_settle(new);
+	if (!s->more)
+		slot_set_settle(new);
 	begin(w->vm, s);
 	race_point();
 	if (live) {
@@ -314,7 +308,8 @@ int slots_step(struct slot_work *w, const struct slot_step *s, bool live, bool e
 		if (unlikely(w->logged))
 			carry(s);
 		edit_set(old, s);
-		slot_set_settle(old);
+		if (!s->more)
+			slot_set_settle(old);
 		if (s->back)
 			mark(s, false);
 	}

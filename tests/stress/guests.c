@@ -31,9 +31,11 @@ static int step(struct hw_vcpu *hw)
 		hw->nmi_blocked = false; /* its handler's IRET */
 	if (g->eoi) {
 		g->eoi = false;
+		if (g->signals && !stress_random(4))
+			vcpu_request(g->vcpu, REQ_EXIT);
 		return hw_wrmsr(hw, X2APIC_EOI, 0);
 	}
-	switch (stress_random(64)) {
+	switch (stress_random(32)) {
 	case 0: return g->exits ? VM_EXIT_CPUID : HW_GOES_ON;
 	case 1: return g->halts && !hw->nmi_blocked ? VM_EXIT_HLT : HW_GOES_ON;
 	default: return g->work ? g->work(g) : HW_GOES_ON;

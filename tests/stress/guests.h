@@ -16,8 +16,9 @@ struct guest {
 	/* The VMM's part: vcpu_run() has returned @err; false ends the thread. */
 	bool (*left)(struct guest *g, int err);
 	void *arg;
-	bool halts; /* it executes HLT now and then */
-	bool exits; /* and CPUID: an exit that nobody asked for */
+	bool halts;   /* it executes HLT now and then */
+	bool exits;   /* and CPUID: an exit that nobody asked for */
+	bool signals; /* its thread is asked to leave, now and then, at an end of interrupt */
 
 	_Atomic u64 steps;		 /* of guest code */
 	_Atomic u64 taken[GUEST_COUNTS]; /* interrupts, by vector - GUEST_VECTOR */

@@ -145,7 +145,7 @@ static void read(void *arg)
 	while (!atomic_load(&over)) {
 		unsigned int phase = slots_read_begin(m->vm);
 
-		for (unsigned int i = stress_random(20); i; i--) {
+		for (u64 i = stress_random(stress_random(8) ? 20 : 1000); i; i--) {
 			stress_check(!atomic_load(&m->held), "a reader is in while the VM is held");
 			stress_point();
 		}
@@ -240,5 +240,5 @@ static void run(void)
 const struct stress_test stress_test = { .name = "pause",
 					 .run = run,
 					 .threads = 1 + HOLDERS + MAX_VCPUS + 1 + 3,
-					 .seeds = 30,
+					 .seeds = 60,
 					 .free_runs = 40 };

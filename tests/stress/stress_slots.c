@@ -14,7 +14,7 @@
 #include "tests/stress/guests.h"
 
 #define VCPUS	    2
-#define READERS	    1
+#define READERS	    4
 #define CHANGES	    40
 #define PAGES	    4 /* that are looked at */
 #define BASE	    MIB(4)
@@ -150,6 +150,25 @@ static void read(void *arg)
 	}
 }
 
+/* A long section: what it has found stays what it is until the section ends. */
+static void browse(void *arg)
+{
+	while (!atomic_load(&over)) {
+		unsigned int phase = slots_read_begin(vm);
+		const struct vm_slot *slot = slot_find(vm, BASE);
+		u64 len = slot ? slot->size : 0;
+
+		for (u64 i = stress_random(60); i; i--) {
+			stress_point();
+			stress_check(!slot || (slot->base == BASE && slot->size == len),
+				     "a slot changes while a reader looks at it");
+		}
+		slots_read_end(vm, phase);
+		for (u64 i = stress_random(60); i; i--)
+			stress_point();
+	}
+}
+
 /* --- changes --------------------------------------------------------------------------------- */
 
 static struct backing *new_version(u64 version)
@@ -275,7 +294,7 @@ static void run(void)
 		guest_start(&guests[i], "vCPU");
 	}
 	for (unsigned int i = 0; i < READERS; i++)
-		readers[i] = stress_spawn("reader", read, NULL);
+		readers[i] = stress_spawn("reader", i % 2 ? browse : read, NULL);
 	change_all();
 	atomic_store(&over, true);
 	for (unsigned int i = 0; i < READERS; i++)
@@ -295,5 +314,5 @@ const struct stress_test stress_test = { .name = "slots",
 					 .run = run,
 					 .after = after,
 					 .threads = 1 + VCPUS + READERS,
-					 .seeds = 40,
+					 .seeds = 60,
 					 .free_runs = 40 };

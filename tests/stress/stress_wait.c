@@ -164,7 +164,9 @@ static void poll(void *arg)
 static void start(struct vm *vm)
 {
 	for (unsigned int i = 0; i < VCPUS; i++) {
-		guests[i] = (struct guest){ .work = idle_now_and_then, .left = left };
+		guests[i] = (struct guest){ .work = idle_now_and_then,
+					    .left = left,
+					    .signals = stress_run.seed / 4 % 2 };
 		guest_create(&guests[i], vm);
 	}
 	for (unsigned int i = 0; i < POLLERS; i++) {
@@ -217,5 +219,5 @@ const struct stress_test stress_test = { .name = "wait",
 					 .run = run,
 					 .after = after,
 					 .threads = 1 + VCPUS + POSTERS + POLLERS,
-					 .seeds = 40,
+					 .seeds = 60,
 					 .free_runs = 40 };

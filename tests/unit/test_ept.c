@@ -922,6 +922,15 @@ static void test_few_tables_are_kept(void **state)
 	assert_int_equal(fake_pages_live, 1 + 1 + EPT_MAX_CACHED + 4);
 	read_now();
 	check_books();
+	/* One by one: the same. */
+	for (unsigned int i = 0; i < EPT_MAX_CACHED + 8; i++)
+		assert_int_equal(ept_map(&ept, i * M2, 0, K4, EPT_RWX), 0);
+	for (unsigned int i = 0; i < EPT_MAX_CACHED + 8; i++)
+		assert_int_equal(ept_unmap(&ept, i * M2, M2), 1);
+	assert_int_equal(free_unlinked(), EPT_MAX_CACHED + 8);
+	assert_int_equal(ept.nr_cached, EPT_MAX_CACHED);
+	read_now();
+	check_books();
 }
 
 /* Into 1 GiB leaves and back. */
