@@ -57,12 +57,12 @@ OBJS	:= $(patsubst %,$(BUILD)/%.o,$(SRCS))
 
 # What vCPUs and those who wait for them go through is compiled for speed; all else, which is most of
 # the image, for size.
-FAST	:= $(addprefix hv/vm/,access backing block inject invalidate io kick lapic memory pause readers run \
-	   slot_set slots slots_change slots_check slots_step vcpu wait) \
-	   $(addprefix vmx/,enter ept ept_pages ept_range ept_unlink ept_walk event floor lazy load skip) \
-	   $(addprefix hv/host/,apic irq mutex spinlock string thread timer trace wait) \
-	   $(addprefix hv/dev/,board bus serial) lab/exits
-optimize = $(if $(filter $(FAST),$(1)),-O2 $(UNPADDED),-Os -fno-align-functions)
+FAST	:= $(addprefix hv/vm/,backing block inject invalidate io kick memory pause readers run slot_set \
+	   slots slots_change slots_step wait) \
+	   $(addprefix vmx/,enter ept ept_pages ept_range ept_unlink event floor lazy load skip) \
+	   $(addprefix hv/host/,apic mutex thread trace wait) $(addprefix hv/dev/,board bus serial) lab/exits
+optimize = $(if $(filter $(FAST),$(1)),-O2 $(UNPADDED),$(SMALL))
+SMALL	:= -Os $(call probe,-Oz) -fno-align-functions $(call probe,-mpreferred-stack-boundary=3)
 UNPADDED := $(call probe,-fno-align-jumps) $(call probe,-fno-align-loops) $(call probe,-fno-align-labels)
 
 # Offsets that assembly needs come from the compiler, never typed by hand.

@@ -118,11 +118,11 @@ def build(command, what):
         fail("%s does not build" % what)
 
 
-def edited(mutation):
+def edited(mutation, tree="."):
     """{file: changed text}; ends the program when an anchor is not there exactly once."""
     texts = {}
     for name, old, new in mutation["edits"]:
-        text = texts.get(name) or read(name).decode()
+        text = texts.get(name) or read(os.path.join(tree, name)).decode()
         n = text.count(old)
         if n != 1:
             fail("mutation %s no longer applies: its anchor is %d times in %s:\n%s" %
@@ -144,7 +144,7 @@ def last_words(output):
 
 def with_mutation(mutation, work):
     """work() on the copy, built with the mutation."""
-    texts = edited(mutation)
+    texts = edited(mutation, COPY)
     saved = {name: read(os.path.join(COPY, name)) for name in texts}
     try:
         for name, text in texts.items():
