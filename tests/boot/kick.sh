@@ -4,12 +4,6 @@
 # what a kick costs, which in Bochs is exact.
 . tests/boot/lib.sh
 
-# at_most LIMIT METRIC [KEY=VALUE ...]: the medians of the last run's metrics that fit.
-at_most()
-{
-	python3 tests/boot/limits.py "$run/metrics.jsonl" at-most "$@" || fail "$2 misses its target"
-}
-
 case ${1:-} in
 list)
 	printf '%s\n' 1-cpu 2-cpus 4-cpus 8-cpus chaos-2-cpus chaos-4-cpus chaos-8-cpus seeds same-twice \

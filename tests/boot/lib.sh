@@ -64,6 +64,12 @@ one_clear_line()
 	fi
 }
 
+# at_most LIMIT METRIC [KEY=VALUE ...]: the medians, or values, of the last run's metrics that fit.
+at_most()
+{
+	python3 tests/boot/limits.py "$run/metrics.jsonl" at-most "$@" || fail "$2 misses its target"
+}
+
 unknown_case()
 {
 	echo "$(basename "$0"): there is no case '$1'; \"list\" shows them"

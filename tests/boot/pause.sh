@@ -4,11 +4,6 @@
 # which in Bochs is exact.
 . tests/boot/lib.sh
 
-at_most()
-{
-	python3 tests/boot/limits.py "$run/metrics.jsonl" at-most "$@" || fail "$2 misses its target"
-}
-
 within()
 {
 	python3 tests/boot/limits.py "$run/metrics.jsonl" ratio "$@" || fail "$2 differs too much"

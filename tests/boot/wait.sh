@@ -4,11 +4,6 @@
 # what a wakeup costs, which in Bochs is exact.
 . tests/boot/lib.sh
 
-at_most()
-{
-	python3 tests/boot/limits.py "$run/metrics.jsonl" at-most "$@" || fail "$2 misses its target"
-}
-
 # none_lost VARIANT EVENTS: so many events were posted in the last run, and none was lost.
 none_lost()
 {

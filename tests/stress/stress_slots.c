@@ -18,8 +18,10 @@
 #define CHANGES	    40
 #define PAGES	    4 /* that are looked at */
 #define BASE	    MIB(4)
-#define HIGH	    1 /* slots: 0 is the memory, or its beginning; HIGH the rest of it; from APART on: */
-#define APART	    2 /* pages that are not changed, each with a second-level table to itself */
+/* Slots: 0 is the memory, or its beginning; HIGH the rest of it; from APART on: pages that are not
+ * changed, each with a second-level table to itself. */
+#define HIGH	    1
+#define APART	    2
 #define NR_APART    60
 #define APART_STAMP 0xa9a97
 
