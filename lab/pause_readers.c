@@ -5,7 +5,6 @@
  */
 #include "hv/host/errno.h"
 #include "hv/host/ktap.h"
-#include "hv/host/percpu.h"
 #include "hv/host/random.h"
 #include "hv/host/string.h"
 #include "lab/pause.h"

@@ -2,7 +2,6 @@
 /* Experiment `pause`, trace=1: one replacement of a slot, step by step, for a timeline. */
 #include "hv/host/errno.h"
 #include "hv/host/ktap.h"
-#include "hv/host/percpu.h"
 #include "hv/host/print.h"
 #include "hv/host/trace.h"
 #include "lab/pause.h"

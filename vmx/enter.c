@@ -194,7 +194,8 @@ static void flush(struct vmx_vcpu *v)
 	if (vmx_caps.ept_vpid & EPT_CAP_INVEPT_SINGLE ? !invept(INVEPT_SINGLE, v->vm->ept.eptp)
 						      : !invept(INVEPT_ALL, 0))
 		panic("INVEPT failed");
-	v->flushed_gen = gen;
+	/* For vm_flush(), on another CPU: the translations are gone by now. */
+	__atomic_store_n(&v->flushed_gen, gen, __ATOMIC_RELEASE);
 }
 
 /*
