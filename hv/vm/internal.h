@@ -65,8 +65,9 @@ u32 vcpu_take_requests(struct vcpu *vcpu);
 void vcpu_reset(struct vcpu *vcpu, int sipi_page);
 void vcpu_choose_loop(struct vcpu *vcpu); /* what its VM and the run ask for: vcpu->watched */
 
-/* memory.c: vm_flush(), then free @tables, which were detached before (after -ETIMEDOUT they are
- * attached again). */
+/* memory.c: free @tables, which were detached before a flush, or attach them again when it has not
+ * come to its end; and both in one. */
+void vm_free_tables(struct vm *vm, struct ept_unlinked *tables, bool flushed);
 int vm_flush_and_free(struct vm *vm, struct ept_unlinked *tables, u64 deadline);
 
 /*

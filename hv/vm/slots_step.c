@@ -215,12 +215,7 @@ static int flush(struct slot_work *w, struct ept_unlinked *tables)
 		trace("slots: flushed", (u64)err, 0);
 	if (tables) {
 		race_point();
-		spin_lock(&vm->vmx.lock);
-		if (err)
-			ept_reattach(&vm->vmx.ept, tables);
-		else
-			ept_free_detached(&vm->vmx.ept, tables);
-		spin_unlock(&vm->vmx.lock);
+		vm_free_tables(vm, tables, !err);
 		w->report->free += ticks_now() - flushed;
 	}
 	return err ? slot_refuse(w->report, err, "a vCPU does not leave the guest") : 0;
