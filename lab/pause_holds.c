@@ -89,7 +89,7 @@ static void test_dawdling(void)
 
 static bool is_halted(struct runner *r)
 {
-	return atomic_load(&r->vcpu->blocked);
+	return atomic_load(&r->vcpu->blocked) && wait_queue_active(&r->vcpu->wq);
 }
 
 /* vCPU 0 is busy and vCPU 1 halted, with interrupts that never come. */
@@ -111,6 +111,7 @@ static void test_halted(void)
 	r = &arena.runner[arena.nr - 1];
 	atomic_store(&r->box->halt, 1);
 	ok = !arena_start(&arena, 0) && ARENA_WAIT(is_halted(r));
+	spin_ticks(FREEZE); /* from the queue it is a few steps to sleep */
 	left = atomic_load(&r->left);
 	ok = ok && pause(arena.vm, &hold) && ARENA_WAIT(atomic_load(&r->left) > left);
 	ok = ok && arena_frozen(&arena, FREEZE) && !vm_resume(&hold);

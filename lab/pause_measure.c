@@ -123,7 +123,8 @@ static void measure_cycle(struct bench *b)
 
 /* --- replacing the slot ---------------------------------------------------------------------- */
 
-static int replace(struct arena *a, enum pause_way way, struct slot_report *r)
+static int replace(struct arena *a, enum pause_way way, const struct slot_change list[2],
+		   struct slot_report *r)
 {
 	static const enum slot_way ways[NR_WAYS] = {
 		[WAY_LIVE] = SLOTS_LIVE,
@@ -131,15 +132,15 @@ static int replace(struct arena *a, enum pause_way way, struct slot_report *r)
 		[WAY_PAUSED] = SLOTS_PAUSED,
 		[WAY_ATOMIC] = SLOTS_ATOMIC,
 	};
-	struct slot_change list[2];
-	u64 start = ticks_now();
 	bool stopped = true;
 	int err;
 
-	arena_recreate(a, list);
-	if (way == WAY_ONE_BY_ONE)
+	if (way == WAY_ONE_BY_ONE) {
+		u64 start = ticks_now();
+
 		stopped = arena_stop_one_by_one(a);
-	samples[PART_EVICT][kept] = since(start);
+		samples[PART_EVICT][kept] = since(start);
+	}
 	err = stopped ? vm_change_slots(a->vm, list, 2, ways[way], r) : -ETIMEDOUT;
 	if (way == WAY_ONE_BY_ONE)
 		arena_let_go(a);
@@ -160,13 +161,15 @@ static u64 make_round(struct arena *a)
 static bool replace_once(struct bench *b, enum pause_way way)
 {
 	u64 start, refault = 0;
+	struct slot_change list[2];
 	struct slot_report r;
 	int err;
 
+	arena_recreate(&arena, list);
 	if (!arena_all_in(&arena))
 		return false;
 	start = ticks_now();
-	err = replace(&arena, way, &r);
+	err = replace(&arena, way, list, &r);
 	samples[PART_REPLACE][kept] = since(start);
 	if (err) {
 		ktap_note("%s: %s", errno_name(err), r.why);
@@ -219,13 +222,10 @@ static unsigned int bench_params(const struct bench *b, enum pause_way way, stru
 }
 
 /* As KVM has it made: two calls, and between them whatever the VMM and its host are doing. */
-static int replace_in_two_calls(struct rng *rng)
+static int replace_in_two_calls(const struct slot_change list[2], struct rng *rng)
 {
-	struct slot_change list[2];
-	int err;
+	int err = vm_change_slots(arena.vm, &list[0], 1, SLOTS_LIVE, NULL);
 
-	arena_recreate(&arena, list);
-	err = vm_change_slots(arena.vm, &list[0], 1, SLOTS_LIVE, NULL);
 	spin_ticks(rng_below(rng, MAX_GAP));
 	return err ? err : vm_change_slots(arena.vm, &list[1], 1, SLOTS_LIVE, NULL);
 }
@@ -234,20 +234,22 @@ static int replace_in_two_calls(struct rng *rng)
 static int count_missing(struct bench *b, enum pause_way way, u64 *changes, u64 *missing)
 {
 	u64 before = arena_missing(&arena), end = ticks_now() + b->o->ticks;
+	struct slot_change list[2];
 	struct slot_report r;
 	struct rng rng;
 	int err = 0;
 
 	*changes = 0;
+	arena_recreate(&arena, list);
 	rng_init(&rng, run_options.seed, 7);
 	arena_free_run(&arena, true);
 	while (!err && (ticks_now() < end || *changes < MIN_SAMPLES)) {
 		if (!arena_all_in(&arena))
 			err = -ETIMEDOUT;
 		else if (way == WAY_LIVE)
-			err = replace_in_two_calls(&rng);
+			err = replace_in_two_calls(list, &rng);
 		else
-			err = replace(&arena, way, &r);
+			err = replace(&arena, way, list, &r);
 		*changes += !err;
 	}
 	if (!arena_free_run(&arena, false))

@@ -67,7 +67,18 @@ void vcpu_choose_loop(struct vcpu *vcpu); /* what its VM and the run ask for: vc
 
 /* memory.c: free @tables, which were detached before a flush, or attach them again when it has not
  * come to its end; and both in one. */
-void vm_free_tables(struct vm *vm, struct ept_unlinked *tables, bool flushed);
+static inline void vm_free_tables(struct vm *vm, struct ept_unlinked *tables, bool flushed)
+{
+	if (!tables)
+		return;
+	spin_lock(&vm->vmx.lock);
+	if (flushed)
+		ept_free_detached(&vm->vmx.ept, tables);
+	else
+		ept_reattach(&vm->vmx.ept, tables);
+	spin_unlock(&vm->vmx.lock);
+}
+
 int vm_flush_and_free(struct vm *vm, struct ept_unlinked *tables, u64 deadline);
 
 /*

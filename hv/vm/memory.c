@@ -276,18 +276,6 @@ int vm_populate(struct vm *vm)
 
 /* --- taking translations away ---------------------------------------------------------------- */
 
-void vm_free_tables(struct vm *vm, struct ept_unlinked *tables, bool flushed)
-{
-	if (!tables)
-		return;
-	spin_lock(&vm->vmx.lock);
-	if (flushed)
-		ept_free_detached(&vm->vmx.ept, tables);
-	else
-		ept_reattach(&vm->vmx.ept, tables);
-	spin_unlock(&vm->vmx.lock);
-}
-
 int vm_flush_and_free(struct vm *vm, struct ept_unlinked *tables, u64 deadline)
 {
 	int err = vm_flush(vm, deadline);
