@@ -8,6 +8,7 @@
 #include "hv/host/thread.h"
 #include "lab/experiment.h"
 #include "lab/tiny.h"
+#include "lab/needs.h"
 
 #define KICK_MAX_SAMPLES 4096
 #define KICK_TARGET_CPU	 1
@@ -96,9 +97,6 @@ u32 kick_counter(struct kick_target *t);
 
 /** kick_note_error - say what went wrong in the vCPU's thread, if anything. */
 void kick_note_error(struct kick_target *t);
-
-/** kick_needs_cpus - true, or a SKIP with that reason. */
-bool kick_needs_cpus(u32 n, const char *name);
 
 void kick_measure(const struct kick_params *p); /* lab/kick_latency.c */
 void kick_storms(const struct kick_params *p);	/* lab/kick_storm.c */

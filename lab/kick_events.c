@@ -242,7 +242,7 @@ static void run_fire(const struct kick_params *p, enum kick_transport transport,
 
 	fmt_print(name, sizeof(name), "kicks during delivery lose and double no event: %s, %s",
 		  kick_transport_names[transport], kick_state_names[state]);
-	if (!kick_needs_cpus(2, name) || !kick_start(&f.target, &setup, name))
+	if (!needs_cpus(2, name) || !kick_start(&f.target, &setup, name))
 		return;
 	wait_tables(&f);
 	fire_many(&f, p->events, name);

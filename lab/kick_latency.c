@@ -184,7 +184,7 @@ static void measure_one(const struct kick_params *p, enum kick_transport transpo
 		n = (unsigned int)min_u64(n, NR_SLOW);
 	fmt_print(name, sizeof(name), "every kick is answered: %s, %s",
 		  kick_transport_names[transport], state_words[state]);
-	if (!kick_needs_cpus(2, name) || !kick_start(&t, &s, name))
+	if (!needs_cpus(2, name) || !kick_start(&t, &s, name))
 		return;
 	measure_kinds(&t, n, name);
 	kick_end(&t);
@@ -221,7 +221,7 @@ static void measure_floor(unsigned int n)
 	struct thread *thread;
 	struct rng rng;
 
-	if (!kick_needs_cpus(2, name))
+	if (!needs_cpus(2, name))
 		return;
 	if (thread_create(&thread, KICK_TARGET_CPU, "floor", spin_until, &over)) {
 		ktap_result(false, "there is memory for a thread");

@@ -120,7 +120,7 @@ static void registers(u64 n)
 	struct rng rng;
 	bool ok = true;
 
-	if (!kick_needs_cpus(2, name) || !kick_start(&t, &s, name))
+	if (!needs_cpus(2, name) || !kick_start(&t, &s, name))
 		return;
 	rng_init(&rng, run_options.seed, 0);
 	for (u64 i = 0; i < n && ok; i++) {
@@ -197,7 +197,7 @@ static void window(u64 n)
 	struct kick_target t;
 	struct rng rng;
 
-	if (!kick_needs_cpus(2, name) || !kick_start(&t, &s, name))
+	if (!needs_cpus(2, name) || !kick_start(&t, &s, name))
 		return;
 	rng_init(&rng, run_options.seed, 0);
 	for (u64 i = 0; i < n && !w.lost; i++)
@@ -235,7 +235,7 @@ static void erroneous(void)
 	u64 found, sent;
 	bool ok;
 
-	if (!kick_needs_cpus(2, name) || !kick_start(&t, &s, name))
+	if (!needs_cpus(2, name) || !kick_start(&t, &s, name))
 		return;
 	rng_init(&rng, run_options.seed, 0);
 	ok = warm_up(&t, &rng) && kick_wait(&t, &rng);
@@ -268,7 +268,7 @@ static void halted(void)
 	struct rng rng;
 	bool ok;
 
-	if (!kick_needs_cpus(2, name) || !kick_start(&t, &s, name))
+	if (!needs_cpus(2, name) || !kick_start(&t, &s, name))
 		return;
 	rng_init(&rng, run_options.seed, 0);
 	ok = kick_wait(&t, &rng);
@@ -298,7 +298,7 @@ static void halted_event(void)
 	struct rng rng;
 	bool ok = true;
 
-	if (!kick_needs_cpus(2, name) || !kick_start(&t, &s, name))
+	if (!needs_cpus(2, name) || !kick_start(&t, &s, name))
 		return;
 	tiny_set_word(&t.tiny, 0, TINY_BOX_HALT, 1);
 	rng_init(&rng, run_options.seed, 0);
@@ -332,7 +332,7 @@ static void moved(void)
 	struct rng rng;
 	bool ok = true;
 
-	if (!kick_needs_cpus(3, name) || !kick_start(&t, &s, name))
+	if (!needs_cpus(3, name) || !kick_start(&t, &s, name))
 		return;
 	rng_init(&rng, run_options.seed, 0);
 	for (unsigned int i = 0; i < 20 && ok; i++) {
@@ -357,7 +357,7 @@ static void shared(void)
 	struct rng rng;
 	bool ok = true;
 
-	if (!kick_needs_cpus(2, name) || !kick_start(&one, &s, name))
+	if (!needs_cpus(2, name) || !kick_start(&one, &s, name))
 		return;
 	if (!kick_start(&other, &s, name)) {
 		kick_end(&one);

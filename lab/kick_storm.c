@@ -176,7 +176,7 @@ static void run_storm(const struct kick_params *p, enum kick_transport transport
 		s.requests = max_u64(WAIT_EVERY, s.requests / 10);
 	fmt_print(name, sizeof(name), "a storm of requests loses none: %s, %s",
 		  kick_transport_names[transport], kick_state_names[state]);
-	if (!kick_needs_cpus(2, name) || !kick_start(&s.target, &setup, name))
+	if (!needs_cpus(2, name) || !kick_start(&s.target, &setup, name))
 		return;
 	run_one(&s, name);
 	kick_end(&s.target);

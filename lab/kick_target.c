@@ -225,14 +225,3 @@ void kick_note_error(struct kick_target *t)
 	else if (err)
 		ktap_note("vcpu_run(): %s", errno_name(err));
 }
-
-bool kick_needs_cpus(u32 n, const char *name)
-{
-	char why[32];
-
-	if (nr_cpus >= n)
-		return true;
-	fmt_print(why, sizeof(why), "needs %u CPUs", n);
-	ktap_skip(why, "%s", name);
-	return false;
-}

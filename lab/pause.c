@@ -57,8 +57,8 @@ static void run_pause(const struct param_values *v)
 	struct pause_options o;
 
 	read_options(v, &o);
-	if (!pause_needs_cpus(o.vcpus > 1 ? o.vcpus + 1 : 2,
-			      "one CPU changes slots while others run vCPUs"))
+	if (!needs_cpus(o.vcpus > 1 ? o.vcpus + 1 : 2,
+			"one CPU changes slots while others run vCPUs"))
 		return;
 	if (param_number(v, "trace")) {
 		pause_trace(&o);

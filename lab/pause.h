@@ -14,6 +14,7 @@
 #include "lab/experiment.h"
 #include "lab/pause_box.h"
 #include "lab/tiny.h"
+#include "lab/needs.h"
 
 #define ARENA_BASE  0x40000000ull /* the slot that is changed */
 #define ARENA_OTHER 0xc0000000ull /* other slots of 4 KiB, every 8 KiB */
@@ -182,7 +183,6 @@ void arena_recreate(struct arena *a, struct slot_change list[2]);
 	})
 
 /* Results that need @n CPUs: true when there are as many; otherwise a SKIP of that name. */
-bool pause_needs_cpus(u32 n, const char *name);
 
 struct pause_options {
 	u32 vcpus;

@@ -408,14 +408,3 @@ void arena_let_go(struct arena *a)
 		atomic_store(&a->runner[i].park, false);
 	wake_all(&a->parked);
 }
-
-bool pause_needs_cpus(u32 n, const char *name)
-{
-	char why[32];
-
-	if (nr_cpus >= n)
-		return true;
-	fmt_print(why, sizeof(why), "needs %u CPUs", n);
-	ktap_skip(why, "%s", name);
-	return false;
-}

@@ -16,13 +16,6 @@ static const struct param_spec wait_spec[] = {
 	PARAM_BOOL("trace", 0, "print the trace of one event, for a timeline, and nothing else"),
 };
 
-bool wait_needs_cpus(const char *name)
-{
-	if (nr_cpus < 2)
-		ktap_skip("needs 2 CPUs", "%s", name);
-	return nr_cpus >= 2;
-}
-
 static void run_way(enum wait_way way, u64 events, u32 vcpus)
 {
 	if (nr_cpus < 2)

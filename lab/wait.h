@@ -15,6 +15,7 @@
 #include "hv/vm/vcpu.h"
 #include "lab/experiment.h"
 #include "lab/wait_box.h"
+#include "lab/needs.h"
 
 #define WARD_MAX 8 /* vCPUs */
 
@@ -160,7 +161,6 @@ u64 keeper_post(struct keeper *k);
 bool keeper_settle(struct keeper *k, u64 *lost);
 
 /* Results that need two CPUs: false, and a SKIP of that name, with one. */
-bool wait_needs_cpus(const char *name);
 
 void wait_stress(enum wait_way way, u64 events, u32 vcpus); /* lab/wait_stress.c */
 void wait_latency(enum wait_way way);			    /* lab/wait_latency.c */

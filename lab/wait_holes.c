@@ -125,7 +125,7 @@ static void test_broadcast(void)
 
 void wait_test_holes(void)
 {
-	if (wait_needs_cpus("an event that wakes a vCPU in HLT")) {
+	if (needs_cpus(2, "an event that wakes a vCPU in HLT")) {
 		test_blocked(WAY_POSTED);
 		test_blocked(WAY_SEQUENCE);
 	}

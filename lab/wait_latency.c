@@ -85,7 +85,7 @@ void wait_latency(enum wait_way way)
 					  { .key = "cpus", .value = nr_cpus } };
 	struct ward w;
 
-	if (wait_needs_cpus("an event wakes a keeper that sleeps")) {
+	if (needs_cpus(2, "an event wakes a keeper that sleeps")) {
 		if (ward_create(&w, way, 1, WAIT_LEAVES))
 			measure_wake(&w, way, p, ARRAY_SIZE(p));
 		ward_destroy(&w);

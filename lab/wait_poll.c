@@ -157,7 +157,7 @@ static void test_running(void)
 	struct keeper k;
 	struct ward w;
 
-	if (!wait_needs_cpus("a vCPU that runs can be polled") ||
+	if (!needs_cpus(2, "a vCPU that runs can be polled") ||
 	    !ward_create(&w, WAY_SEQUENCE, 1, WAIT_EXITS))
 		return;
 	if (keeper_start(&k, &w, 0, WAY_SEQUENCE, 1)) {

@@ -61,7 +61,7 @@ static void test_alarms(enum wait_way way, u32 what, const char *name)
 
 void wait_test_timers(void)
 {
-	if (!wait_needs_cpus("no expiry of a timer is lost, early or twice"))
+	if (!needs_cpus(2, "no expiry of a timer is lost, early or twice"))
 		return;
 	test_alarms(WAY_SEQUENCE, WAIT_EXITS, "the vCPU runs");
 	test_alarms(WAY_SEQUENCE, WAIT_HALTS, "the vCPU is in HLT");

@@ -37,7 +37,7 @@ void wait_trace(enum wait_way way)
 	struct keeper k;
 	struct ward w;
 
-	if (!wait_needs_cpus("two events are waited for and taken") ||
+	if (!needs_cpus(2, "two events are waited for and taken") ||
 	    !ward_create(&w, way, 1, WAIT_LEAVES))
 		return;
 	vm_set_traced(w.vm, true);
