@@ -160,8 +160,6 @@ u64 keeper_post(struct keeper *k);
  */
 bool keeper_settle(struct keeper *k, u64 *lost);
 
-/* Results that need two CPUs: false, and a SKIP of that name, with one. */
-
 void wait_stress(enum wait_way way, u64 events, u32 vcpus); /* lab/wait_stress.c */
 void wait_latency(enum wait_way way);			    /* lab/wait_latency.c */
 void wait_test_poll(void);				    /* lab/wait_poll.c */
