@@ -21,7 +21,7 @@ int vmx_load(struct vmx_vcpu *v)
 		/* Another CPU may have run it since: what this one's TLB holds is not to be
 		 * trusted. */
 		if (v->last_cpu != (s32)cpu->id)
-			v->flushed_gen = 0;
+			__atomic_store_n(&v->flushed_gen, 0, __ATOMIC_RELAXED);
 		v->cpu = v->last_cpu = (s32)cpu->id;
 		vmx_load_host_state();
 		v->host_rsp = 0;

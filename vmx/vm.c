@@ -25,5 +25,5 @@ u64 vmx_vm_stale(struct vmx_vm *vm)
 
 void vmx_flush_guest(struct vmx_vcpu *v)
 {
-	v->flushed_gen = 0; /* behind every generation */
+	__atomic_store_n(&v->flushed_gen, 0, __ATOMIC_RELAXED); /* behind every generation */
 }

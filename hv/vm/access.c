@@ -10,8 +10,8 @@
  *
  * A section never waits. When something is in the way the section is ended, the obstacle waited
  * for, and the access begun anew:
- *   - the VM is held: at the gate, until it is resumed. A vCPU's thread inside vcpu_run() does so
- *     like everybody else;
+ *   - the VM is held: at the gate, until it is resumed. A vCPU's thread inside vcpu_run() leaves
+ *     with -EINTR instead, and the instruction is executed again after the resume;
  *   - the page is missing: until it has been brought;
  *   - an invalidation is under way, or the slot on its way out: other threads get the CPU, since
  * who began it may be one of them. When a vCPU's thread has waited, another vCPU may be the one
@@ -147,7 +147,11 @@ static int wait_for(struct vm *vm, struct vcpu *vcpu, enum obstacle what, struct
 	int err = 0;
 
 	switch (what) {
-	case GATE: gate_wait(vm); break;
+	case GATE:
+		if (vcpu)
+			return -EINTR; /* the run loop sees the hold */
+		gate_wait(vm);
+		break;
 	case MISSING_PAGE:
 		err = backing_wait(missing, offset, vcpu ? &vcpu->wq : NULL,
 				   vcpu ? must_leave : NULL, vcpu);

@@ -4,7 +4,7 @@
  * which its VMM wants to hear of events, or because a page is not there.
  *
  * Every sleep is prepare, check, sleep on vcpu->wq; every request and every hold ends in a kick,
- * which wakes that queue.
+ * which wakes that queue. But for REQ_DIRTY: one that sleeps has time until it runs again.
  */
 #include "hv/host/counter.h"
 #include "hv/host/errno.h"
@@ -22,6 +22,12 @@ static bool may_sleep(struct vcpu *vcpu)
 	return !atomic_load(&vcpu->requests) && !atomic_load(&vcpu->vm->hold);
 }
 
+/* It is told REQ_DIRTY without being woken, and has nothing to do for it before it runs again. */
+static bool nothing_to_do(struct vcpu *vcpu)
+{
+	return !(atomic_load(&vcpu->requests) & ~(u32)REQ_DIRTY) && !atomic_load(&vcpu->vm->hold);
+}
+
 /*
  * Nobody is left who could wake anybody: all vCPUs wait, and none has a request pending. A request
  * is made visible before its sender can block, and blocking takes halt_lock, so the last one to
@@ -34,7 +40,7 @@ static bool all_blocked(struct vm *vm)
 	for (u32 i = 0; i < vm->nr_vcpus && all; i++) {
 		struct vcpu *v = vm->vcpu[i];
 
-		all = atomic_load(&v->gone) || (atomic_load(&v->blocked) && may_sleep(v));
+		all = atomic_load(&v->gone) || (atomic_load(&v->blocked) && nothing_to_do(v));
 	}
 	return all && !vm->outside_events;
 }

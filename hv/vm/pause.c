@@ -158,6 +158,7 @@ int vm_pause(struct vm *vm, struct vm_hold *hold, u64 timeout, struct pause_repo
 
 	if (!report)
 		report = &unused;
+	report->kick = report->evict = report->drain = 0;
 	report->why[0] = '\0';
 	if (hold->vm)
 		return -EBUSY;
@@ -192,7 +193,7 @@ void vm_stop(struct vm *vm)
 {
 	trace("vm: stop", vm->nr_vcpus, 0);
 	spin_lock(&vm->hold_lock);
-	vm->stopped = true;
+	atomic_store_explicit(&vm->stopped, true, memory_order_release);
 	atomic_fetch_add_explicit(&vm->hold, 1, memory_order_seq_cst);
 	spin_unlock(&vm->hold_lock);
 	vm_kick_all(vm, true);
@@ -201,12 +202,7 @@ void vm_stop(struct vm *vm)
 
 static bool is_stopped(struct vm *vm)
 {
-	bool stopped;
-
-	spin_lock(&vm->hold_lock);
-	stopped = vm->stopped;
-	spin_unlock(&vm->hold_lock);
-	return stopped;
+	return atomic_load_explicit(&vm->stopped, memory_order_acquire);
 }
 
 static void wait_while(struct vm *vm, bool (*held)(struct vm *vm))
@@ -214,7 +210,8 @@ static void wait_while(struct vm *vm, bool (*held)(struct vm *vm))
 	u64 end = ticks_now() + SPIN_BEFORE_SLEEP;
 	struct waiter w;
 
-	while (vm_is_held(vm) && ticks_now() < end && !atomic_load(&this_cpu()->nr_runnable))
+	while (vm_is_held(vm) && !is_stopped(vm) && ticks_now() < end &&
+	       !atomic_load(&this_cpu()->nr_runnable))
 		cpu_relax();
 	for (;;) {
 		wait_prepare(&vm->resumed, &w);

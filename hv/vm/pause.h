@@ -42,11 +42,11 @@ struct pause_report {
  * @timeout: ticks until it gives up; 0: one second
  * @report: may be NULL
  *
- * On return no vCPU executes guest code and no other thread is in a read section, until
- * vm_resume(). The thread that pauses may itself read and write the VM's memory and change slots.
- * Returns 0; -EBUSY; -ETIMEDOUT, with nothing held, when a vCPU does not leave the guest or a
- * reader does not end: report->why says which and why. Thread context, outside vcpu_run() and read
- * sections, no spinlock held. Any number of threads at once.
+ * On return no vCPU executes guest code and nobody but the threads of other holders is in a read
+ * section, until vm_resume(). The thread that pauses may itself read and write the VM's memory and
+ * change slots. Returns 0; -EBUSY; -ETIMEDOUT, with nothing held, when a vCPU does not leave the
+ * guest or a reader does not end: report->why says which and why. Thread context, outside
+ * vcpu_run() and read sections, no spinlock held. Any number of threads at once.
  */
 int vm_pause(struct vm *vm, struct vm_hold *hold, u64 timeout, struct pause_report *report);
 

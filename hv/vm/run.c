@@ -334,7 +334,8 @@ int vcpu_load(struct vcpu *vcpu)
 	return 0;
 }
 
-/* The stores need no order of their own: enter() has a full fence before it looks at anything. */
+/* The stores need no order of their own: run_loop() has a full fence before it looks at anything.
+ */
 int vcpu_run(struct vcpu *vcpu)
 {
 	struct cpu *cpu = this_cpu();

@@ -9,13 +9,15 @@
  * another in.
  *
  * A change list is applied as a whole, in one of three ways:
- *   SLOTS_LIVE    each item by itself, as KVM and its users do it: a slot that goes is first marked
- *                 invalid, then zapped, then taken out; one that changes its size, is split or
- * merged, is taken out and then what it becomes is put in; vCPUs that run meanwhile can hit the
- * hole SLOTS_PAUSED  the same with the VM held around it, so nothing need be marked SLOTS_ATOMIC
- * all items in the inactive set, one swap: vCPUs see the old slots or the new, and translations
- * that mean the same as before stay The whole list is checked before anything is done, and what is
- * done is undone if a vCPU or a reader does not let go.
+ *   - SLOTS_LIVE: each item by itself, as KVM does it. A slot that goes is marked invalid,
+ *     zapped, then taken out; one that is resized, split or merged is taken out, and then
+ *     what it becomes is put in. vCPUs that run meanwhile can hit the hole.
+ *   - SLOTS_PAUSED: the same with the VM held around it, so nothing need be marked.
+ *   - SLOTS_ATOMIC: all items in the inactive set, one swap. vCPUs see the old slots or
+ *     the new, and translations that mean the same as before stay.
+ *
+ * The whole list is checked before anything is done, and what is done is undone if a vCPU or a
+ * reader does not let go.
  *
  * Each set is a red-black tree by address (hv/host/tree.h) and a table by id.
  */
@@ -118,8 +120,9 @@ void slots_destroy(struct vm *vm);
  *   -EEXIST      the range overlaps another slot, or the id is in use
  *   -EINVAL      size 0, or an address, size or offset that is not a multiple of 4 KiB; no backing;
  *                no items, or too many
- *   -ERANGE      the range wraps or lies beyond what second-level tables reach, or beyond the
- * backing -EOPNOTSUPP  a flag that does not exist, or a dirty log on a CPU that cannot have one
+ *   -ERANGE      the range wraps or lies beyond what second-level tables reach, or beyond
+ *                the backing
+ *   -EOPNOTSUPP  a flag that does not exist, or a dirty log on a CPU that cannot have one
  *   -EPERM       flags that exclude each other (read-only and dirty log)
  *   -ENOSPC      an id beyond VM_MAX_SLOTS: too many slots
  *   -EPROTO      SLOT_MERGE of slots that do not fit together

@@ -13,11 +13,12 @@
  * Translations go before the slots do. A vCPU that touches the range between 4 and 5 finds the old
  * slot, and an invalidation in progress, and tries again; so when the new slots appear no vCPU can
  * use an old translation beside one that has found a new slot, and what can fail has been done.
- *Were the slots published first, without the invalidation around it all, a reader that has found
- *the old slot could map its page after the zap; in this order step 2 and the question under the
- *table lock (hv/vm/invalidate.h) keep it from that, and a reader that still has an old slot when
- *step 7 is over finds the sequence changed. The wait in step 5 is what lets an old slot be freed,
- *and its dirty log be read for the last time: nobody marks it any more.
+ *
+ * Were the slots published first, without the invalidation around it all, a reader that has found
+ * the old slot could map its page after the zap; in this order step 2 and the question under the
+ * table lock (hv/vm/invalidate.h) keep it from that, and a reader that still has an old slot when
+ * step 7 is over finds the sequence changed. The wait in step 5 is what lets an old slot be freed,
+ * and its dirty log be read for the last time: nobody marks it any more.
  */
 #include "hv/host/chaos.h"
 #include "hv/host/errno.h"
@@ -158,21 +159,28 @@ static int unmap_slots(struct vm *vm, struct vm_slot *const slots[2])
 	return r < 0 ? r : any;
 }
 
+/*
+ * Whether an edit takes translations away. Then there is a flush, also when none was found:
+ * somebody else (a page that moves, vm_drop_page()) may have taken them away and not have flushed
+ * yet.
+ */
+static bool takes_away(const struct slot_step *s, const struct slot_edit *e)
+{
+	if (unlikely(s->back))
+		return s->parts & SLOTS_IN;
+	if (s->parts != SLOTS_BOTH)
+		return s->parts & SLOTS_OUT;
+	return e->effect != EFFECT_NONE;
+}
+
 /* Returns as ept_unmap(). */
 static int zap_edit(struct vm *vm, const struct slot_step *s, const struct slot_edit *e)
 {
 	struct ept *ept = &vm->vmx.ept;
-	bool unmap = e->effect == EFFECT_UNMAP;
 	int r;
 
-	if (s->back)
-		unmap = s->parts & SLOTS_IN;
-	else if (s->parts != SLOTS_BOTH)
-		unmap = s->parts & SLOTS_OUT;
-	else if (e->effect == EFFECT_LOG)
+	if (e->effect == EFFECT_LOG && !s->back && s->parts == SLOTS_BOTH)
 		return ept_log_dirty(ept, e->gpa, e->len, (enum ept_log)vm->dirty_how);
-	if (!unmap)
-		return 0;
 	if (vm->slots.zap == ZAP_ALL)
 		return ept_unmap(ept, 0, ept->limit);
 	if (!s->back && s->parts == SLOTS_BOTH)
@@ -192,8 +200,10 @@ static int zap(struct slot_work *w, const struct slot_step *s, bool *any,
 
 	spin_lock(&vm->vmx.lock);
 	for (unsigned int i = 0; i < s->n && r >= 0; i++) {
+		if (!takes_away(s, &s->edit[i]))
+			continue;
 		r = zap_edit(vm, s, &s->edit[i]);
-		*any |= r > 0;
+		*any = true;
 	}
 	*tables = ept_detach_unlinked(&vm->vmx.ept);
 	spin_unlock(&vm->vmx.lock);

@@ -99,6 +99,9 @@ void vcpu_destroy(struct vcpu *vcpu)
 	if (atomic_exchange(&vcpu->gone, true))
 		return;
 	wake_all(&vcpu->pollers);
+	/* Those who are left may all be asleep: let them find out. */
+	for (u32 i = 0; i < atomic_load(&vcpu->vm->nr_vcpus); i++)
+		vcpu_request(vcpu->vm->vcpu[i], REQ_LOOK);
 	dirty_retire(vcpu);
 	vmx_vcpu_destroy(&vcpu->vmx);
 }

@@ -88,10 +88,10 @@ void vm_destroy(struct vm *vm)
 	for (u32 i = 0; i < vm->nr_vcpus; i++)
 		vcpu_destroy(vm->vcpu[i]);
 	wait_end(vm);
+	/* A move of a backing may use this VM, its vCPUs too, until the slots are off it. */
+	slots_destroy(vm);
 	for (u32 i = 0; i < vm->nr_vcpus; i++)
 		kfree(vm->vcpu[i]);
-	/* Backings give back what they know of this VM before its tables go. */
-	slots_destroy(vm);
 	vmx_vm_destroy(&vm->vmx);
 	kfree(vm);
 }

@@ -45,7 +45,7 @@ struct vm {
 
 	struct spinlock hold_lock;    /* holders */
 	struct list holders;	      /* struct vm_hold */
-	bool stopped;		      /* for good; under hold_lock */
+	_Atomic bool stopped;	      /* for good; written under hold_lock */
 	struct wait_queue resumed;    /* vm_wait_resumed() and the readers' gate */
 	struct spinlock halt_lock;    /* writes of vcpu->blocked of all vCPUs */
 	_Atomic u32 nr_waiting;	      /* vCPUs that threads inside vcpu_wait() wait for */

@@ -150,18 +150,19 @@ static void leave(struct vcpu_wait *set, unsigned int n)
 int vcpu_wait(struct vcpu_wait *set, unsigned int n, u64 deadline)
 {
 	bool traced = set[0].vcpu->vm->traced;
-	int ready = look(set, n);
+	int ready;
 
-	if (ready || !deadline)
-		return ready ? ready : -ETIMEDOUT;
-	if (unlikely(traced))
-		trace("wait: sleep", set[0].vcpu->id, n);
 	stay(set, n);
-	ready = wait_many(set, n, deadline);
-	if (unlikely(traced))
-		trace("wait: ready", set[0].vcpu->id, (u64)ready);
+	ready = look(set, n);
+	if (!ready && deadline) {
+		if (unlikely(traced))
+			trace("wait: sleep", set[0].vcpu->id, n);
+		ready = wait_many(set, n, deadline);
+		if (unlikely(traced))
+			trace("wait: ready", set[0].vcpu->id, (u64)ready);
+	}
 	leave(set, n);
-	return ready;
+	return ready ? ready : -ETIMEDOUT;
 }
 
 void wait_end(struct vm *vm)

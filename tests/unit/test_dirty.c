@@ -460,6 +460,28 @@ static void test_carried(void **state)
 		assert_int_equal(read_log(1), 0);
 	}
 }
+/* A page that was written, and zapped by somebody else before the change zaps its slot. */
+static void taken_away(bool move)
+{
+	struct slot_change c = { .op = SLOT_MOVE, .id = 1, .base = AWAY };
+
+	guest_writes(2);
+	if (move)
+		assert_int_equal(backing_move(mem, 2 * K4, K4, -1), 0);
+	else
+		assert_int_equal(vm_drop_page(vm, BASE + 2 * K4), 0);
+	change(c, SLOTS_ATOMIC);
+	assert_int_equal(read_log(1), 1);
+	assert_true(in_log(2));
+}
+static void test_dropped_before_a_change(void **state)
+{
+	taken_away(false);
+}
+static void test_page_moved_before_a_change(void **state)
+{
+	taken_away(true);
+}
 
 /* What goes beyond the new end is gone; the rest is not. */
 static void test_shrunk(void **state)
@@ -684,11 +706,26 @@ static void test_nothing_lost(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOTH(recorded),	      BOTH(reads_are_not), BOTH(own_writes), BOTH(full),
-		BOTH(errors),	      BOTH(switched_on),   BOTH(stuck),	     BOTH(no_memory),
-		PML(running),	      BOTH(destroyed),	   PML(held),	     BOTH(held_by_another),
-		BOTH(carried),	      BOTH(shrunk),	   BOTH(deleted),    BOTH(undone),
-		PML(stuck_in_change), BOTH(nothing_lost),
+		PML(dropped_before_a_change),
+		PML(page_moved_before_a_change),
+		BOTH(recorded),
+		BOTH(reads_are_not),
+		BOTH(own_writes),
+		BOTH(full),
+		BOTH(errors),
+		BOTH(switched_on),
+		BOTH(stuck),
+		BOTH(no_memory),
+		PML(running),
+		BOTH(destroyed),
+		PML(held),
+		BOTH(held_by_another),
+		BOTH(carried),
+		BOTH(shrunk),
+		BOTH(deleted),
+		BOTH(undone),
+		PML(stuck_in_change),
+		BOTH(nothing_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

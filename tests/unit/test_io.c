@@ -178,6 +178,45 @@ static void string(u8 size, u8 flags, u8 addr_size, unsigned int times)
 		e->during = find_address;
 	}
 }
+/* The VM is held while a string instruction is emulated: the vCPU comes out, it does not sleep. */
+static struct vm_hold held_by;
+static int sleeps;
+
+static void hold_it(struct vcpu *v)
+{
+	find_address(v);
+	fake_machine.thread = 2;
+	held_by.vm = fixture_vm;
+	held_by.thread = thread_current();
+	list_add_tail(&fixture_vm->holders, &held_by.node);
+	atomic_fetch_add(&fixture_vm->hold, 1);
+	fake_machine.thread = 0;
+}
+
+static void end_of_patience(void)
+{
+	if (++sleeps == 1)
+		vm_stop(fixture_vm); /* the holder gives the VM up, and would join this thread */
+	else if (sleeps == 2)
+		vcpu_request(vcpu, REQ_EXIT);
+	if (sleeps >= 2)
+		vm_resume(&held_by);
+}
+
+static void test_out_while_held(void **state)
+{
+	struct fake_exit *e = plain(0x1f0, 1, STRING);
+
+	e->exit.io.addr_size = 8;
+	e->during = hold_it;
+	sleeps = 0;
+	fake_machine.on_block = end_of_patience;
+	assert_int_equal(vcpu_run(vcpu), -EINTR);
+	fake_machine.on_block = NULL;
+	if (!sleeps)
+		vm_resume(&held_by);
+	assert_int_equal(sleeps, 0);
+}
 
 static void test_outs(void **state)
 {
@@ -540,6 +579,7 @@ static void test_not_canonical(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_out_while_held, setup, teardown),
 		TEST(test_out),
 		TEST(test_in),
 		TEST(test_completed_once),

@@ -515,6 +515,43 @@ static void test_not_all_blocked(void **state)
 	expect_delivered(0, EVENT_EXTERNAL, VECTOR);
 }
 
+static void collect_then_halt(void)
+{
+	if (fake_machine.blocks == 1) {
+		fake_machine.cpu = fake_machine.thread = 2;
+		mutex_lock(&fixture_vm->change_mutex);
+		assert_int_equal(dirty_collect(fixture_vm, ~0ull), 0);
+		mutex_unlock(&fixture_vm->change_mutex);
+		fake_machine.thread = 0;
+		run_other_to_halt();
+	} else {
+		fail_msg("both are halted and nobody says so");
+	}
+}
+
+static void test_all_halted_with_a_log_wanted(void **state)
+{
+	fake_exit_add(VM_EXIT_HLT);
+	fake_machine.on_block = collect_then_halt;
+	expect_stopped();
+}
+
+static void destroy_other_one(void)
+{
+	if (fake_machine.blocks == 1) {
+		fake_machine.cpu = fake_machine.thread = 1;
+		vcpu_destroy(other);
+		fake_machine.cpu = fake_machine.thread = 0;
+	}
+}
+
+static void test_last_one_awake_is_destroyed(void **state)
+{
+	fake_exit_add(VM_EXIT_HLT);
+	fake_machine.on_block = destroy_other_one;
+	run_expecting(RUN_EXIT_HLT);
+}
+
 static void start_other(void)
 {
 	vcpu->lapic.base |= APIC_EXTD;
@@ -881,6 +918,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_first_guest),
+		TEST(test_all_halted_with_a_log_wanted),
+		TEST(test_last_one_awake_is_destroyed),
 		TEST(test_request_before),
 		TEST(test_request_in_guest),
 		TEST(test_request_at_the_entry),

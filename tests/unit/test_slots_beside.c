@@ -14,6 +14,7 @@
 #include "hv/host/timer.h"
 #include "tests/unit/fake_host.h"
 #include "tests/unit/fake_machine.h"
+#include "hv/vm/backing_internal.h"
 #include "tests/unit/slots_fixture.h"
 
 /*
@@ -179,7 +180,7 @@ static void test_stuck_vcpu(void **state)
 		fake_machine.on_spin = NULL;
 		assert_int_equal(change_list(list, 4, (enum slot_way)way), -ETIMEDOUT);
 		assert_non_null(strstr(report.why, way == SLOTS_PAUSED ? "vCPU 1" : "a vCPU"));
-		assert_int_equal(report.item, way == SLOTS_LIVE ? 2 : way == SLOTS_PAUSED ? 3 : 0);
+		assert_int_equal(report.item, way == SLOTS_LIVE ? 1 : way == SLOTS_PAUSED ? 3 : 0);
 		expect_slot(1, BASE, 2 * M2, 0);
 		expect_slot(3, GIB(3), 2 * M2, 0);
 		assert_int_equal(slots_count(vm), 3);
@@ -190,6 +191,87 @@ static void test_stuck_vcpu(void **state)
 	assert_int_equal(change_list(list, 4, SLOTS_LIVE), 0);
 	assert_int_equal(slots_count(vm), 6);
 	check_sets();
+}
+
+/* What the first attempt has zapped and could not flush is not forgotten by the second. */
+static void test_deleted_again_while_stuck(void **state)
+{
+	struct vcpu *v = vm->vcpu[1];
+
+	assert_int_equal(change(create(1, BASE, 4 * K4), SLOTS_ATOMIC), 0);
+	touch(BASE, FAULT_READ);
+	vcpu_enters();
+	fake_machine.on_spin = NULL; /* stuck, with a TLB entry for BASE */
+	assert_int_equal(change(drop(1), SLOTS_ATOMIC), -ETIMEDOUT);
+	assert_int_equal(change(drop(1), SLOTS_ATOMIC), -ETIMEDOUT);
+	atomic_store(&v->mode, OUTSIDE_GUEST_MODE);
+}
+
+static int beside_result;
+static u32 beside_mode;
+
+/* Another thread deletes the slot while a page of it is being dropped. */
+static void delete_beside(void)
+{
+	fake_machine.on_spin = NULL;
+	fake_machine.cpu = fake_machine.thread = 2;
+	beside_result = change(drop(1), SLOTS_ATOMIC);
+	beside_mode = atomic_load(&vm->vcpu[1]->mode);
+	fake_machine.cpu = fake_machine.thread = 0;
+	atomic_store(&vm->vcpu[1]->mode, OUTSIDE_GUEST_MODE); /* only now it leaves */
+}
+
+static void test_deleted_beside_a_drop(void **state)
+{
+	assert_int_equal(change(create(1, BASE, 4 * K4), SLOTS_ATOMIC), 0);
+	touch(BASE, FAULT_READ);
+	vcpu_enters();
+	fake_machine.on_spin = delete_beside;
+	assert_int_equal(vm_drop_page(vm, BASE), 0);
+	assert_true(beside_result == -ETIMEDOUT || beside_mode == OUTSIDE_GUEST_MODE);
+}
+
+static struct backing *being_moved, *to_move;
+
+/* The VM is on its way out, and a backing that it shares is moved: who moves uses the VM still. */
+static void move_beside(void)
+{
+	struct backing *x = being_moved;
+
+	if (!x)
+		return;
+	being_moved = NULL;
+	fake_machine.cpu = fake_machine.thread = 2;
+	assert_int_equal(backing_move(to_move, 0, K4, -1), 0);
+	spin_lock(&x->lock);
+	x->moving = false;
+	spin_unlock(&x->lock);
+	wake_all(&x->moved);
+	fake_machine.cpu = fake_machine.thread = 0;
+}
+
+static void test_destroyed_beside_a_move(void **state)
+{
+	struct slot_change c = {
+		.op = SLOT_CREATE, .id = 0, .base = 0, .size = M2, .backing = mem
+	};
+	struct vcpu *v;
+	struct vm *a;
+
+	assert_int_equal(vm_create(&a), 0);
+	assert_int_equal(vcpu_create(&v, a), 0);
+	assert_int_equal(vm_change_slots(a, &c, 1, SLOTS_ATOMIC, &report), 0);
+	c.id = 1;
+	c.base = BASE;
+	c.backing = other;
+	assert_int_equal(vm_change_slots(a, &c, 1, SLOTS_ATOMIC, &report), 0);
+	assert_int_equal(backing_populate(other), 0);
+	being_moved = mem;
+	to_move = other;
+	mem->moving = true; /* another thread is moving a page of `mem` */
+	fake_machine.on_block = move_beside;
+	vm_destroy(a);
+	fake_machine.on_block = NULL;
 }
 
 /* While the second item waits for a vCPU, another touches what the first has made. */
@@ -371,10 +453,20 @@ static void test_held_by_another(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(live_is_seen_to_fail), TEST(atomic_has_no_hole), TEST(paused_is_held),
-		TEST(late_reader),	    TEST(vcpu_in_guest),      TEST(stuck_vcpu),
-		TEST(late_backing),	    TEST(late_tables),	      TEST(stuck_reader),
-		TEST(reader_in_the_hole),   TEST(held_by_another),
+		TEST(deleted_again_while_stuck),
+		TEST(deleted_beside_a_drop),
+		TEST(destroyed_beside_a_move),
+		TEST(live_is_seen_to_fail),
+		TEST(atomic_has_no_hole),
+		TEST(paused_is_held),
+		TEST(late_reader),
+		TEST(vcpu_in_guest),
+		TEST(stuck_vcpu),
+		TEST(late_backing),
+		TEST(late_tables),
+		TEST(stuck_reader),
+		TEST(reader_in_the_hole),
+		TEST(held_by_another),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
