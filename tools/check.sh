@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# Every test there is. A test is one case of a script in tools/host-tests.sh or tests/boot/; each
-# script lists its cases with "list" and runs one by name. Sourced.
+# Every test there is. A test is one case of a script: tools/host-tests.sh, one in tests/boot/, or
+# tests/models/run.sh. Each lists its cases with "list" and runs one by name. Sourced.
 # shellcheck shell=sh
 
 check_all()
@@ -17,7 +17,7 @@ check_all()
 		exit 0
 	fi
 	need gcc libc libbsd make binutils bochsbios qemu ovmf grub grub-bios grub-efi xorriso mtools gdb \
-		cmocka clang fuzzer clang-format cppcheck shellcheck
+		cmocka clang fuzzer clang-format cppcheck shellcheck spin
 	dir=$OUT/check
 	mkdir -p "$dir" || die 126 "cannot write to $dir"
 	exec 8>"$dir/.lock"
@@ -57,12 +57,13 @@ check_all()
 # check_list: "NAME<tab>SCRIPT<tab>CASE" of the tests whose names match $words (all without).
 check_list()
 {
-	for script in tools/host-tests.sh tests/boot/*.sh; do
+	for script in tools/host-tests.sh tests/models/run.sh tests/boot/*.sh; do
 		[ "$script" != tests/boot/lib.sh ] || continue
 		group=$(basename "$script" .sh)
 		sh "$script" list | while IFS= read -r case; do
 			case $group in
 			host-tests) test=$case ;;
+			run) test=models-$case ;;
 			*) test=$group-$case ;;
 			esac
 			check_wanted "$test" && printf '%s\t%s\t%s\n' "$test" "$script" "$case"

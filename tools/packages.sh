@@ -35,6 +35,7 @@ fuzzer	/usr/share/doc/libclang-rt-dev	libclang-rt-dev	fuzzing
 clang-format	clang-format	clang-format	checks the style
 cppcheck	cppcheck	cppcheck	checks the sources
 shellcheck	shellcheck	shellcheck	checks the scripts
+spin	spin	spin	searches the models
 END
 }
 
