@@ -30,6 +30,7 @@
  * one change or (DROP) one drop.
  */
 /* verify: two-vcpus */
+/* verify: three-vcpus -DNV=3 -DMOVES=1 -DNO_CHANGE */
 /* verify: three-moves -DNV=1 -DTOUCHES=3 -DMOVES=3 */
 /* verify: dropped -DDROP -DNO_CHANGE -DMOVES=1 */
 /* broken: seq-last -DSEQ_LAST -DNV=1 -DNO_CHANGE : the sequence is read after the page was looked up */

@@ -32,6 +32,8 @@
 /* verify: atomic-twice -DNV=1 */
 /* verify: grace-periods -DNV=0 -DNR=3 */
 /* verify: paused -DPAUSED */
+/* verify: atomic-three-vcpus -DNV=3 -DNR=0 -DCHANGES=1 */
+/* verify: paused-three-vcpus -DPAUSED -DNV=3 -DNR=0 -DCHANGES=1 */
 /* verify: live-otherwise -DLIVE -DFINDS_NOTHING -DCHANGES=1 -DNV=1 */
 /* broken: live -DLIVE -DNV=1 -DNR=0 -DCHANGES=1 : with SLOTS_LIVE a vCPU finds no slot */
 /* broken: no-gate -DPAUSED -DNO_GATE -DNR=1 -DNV=0 -DCHANGES=1 : with SLOTS_PAUSED a reader does not look at the hold */
