@@ -57,8 +57,9 @@ OBJS	:= $(patsubst %,$(BUILD)/%.o,$(SRCS))
 
 # What vCPUs and those who wait for them go through is compiled for speed; all else, which is most of
 # the image, for size.
-FAST	:= $(addprefix hv/vm/,backing block inject invalidate io kick memory pause readers run slot_set \
-	   slots slots_change slots_step wait) \
+FAST	:= $(addprefix hv/vm/,apic_page backing block inject invalidate io kick known lapic lapic_ipi \
+	   lapic_regs memory msr pause readers run slot_set \
+	   slots slots_change slots_step wait walk) \
 	   $(addprefix vmx/,enter ept ept_pages ept_range ept_unlink event floor lazy load skip) \
 	   $(addprefix hv/host/,apic mutex thread trace wait) $(addprefix hv/dev/,board bus serial) lab/exits
 optimize = $(if $(filter $(FAST),$(1)),-O2 $(UNPADDED),$(SMALL))

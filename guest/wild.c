@@ -8,12 +8,14 @@
  *	combos		values that control registers and MSRs must refuse
  *	vmcall, msr, ports, cr
  *			n= random ones (seed=). Bare, odd ports can upset an emulator's devices.
- *	all		those above, one after another
+ *	apic		n= random accesses to the local APIC by each CPU, its modes and places
+ *	all		those above but the APIC, one after another
  *
  * Here it is up to the hypervisor: it ends the guest, or the guest sees what a bare machine shows
  * and ends with status 0:
  *	hole		reads and writes where no RAM is (addr=): writes vanish, reads give ones
  *	jump		runs where no RAM is: a fault
+ *	anything	n= random pieces of code that access the APIC, if they do not end it before
  *
  * These cannot go on. The hypervisor ends the guest, a bare machine resets, hangs or crashes:
  *	triple		a triple fault
@@ -91,10 +93,10 @@ static void all(void)
 
 int guest_main(void)
 {
-	enum { ALL, VMX, COMBOS, HOLE, VMCALL, MSR, PORTS, CR, FIRST_FATAL };
-	static const char *const modes[] = { "all",   "vmx",  "combos", "hole", "vmcall", "msr",
-					     "ports", "cr",   "triple", "jump", "cr3",	  "idt",
-					     "stack", "loop", "hlt",	NULL };
+	enum { ALL, VMX, COMBOS, HOLE, VMCALL, MSR, PORTS, CR, APIC, ANYTHING, FIRST_FATAL };
+	static const char *const modes[] = { "all",   "vmx", "combos", "hole",	   "vmcall", "msr",
+					     "ports", "cr",  "apic",   "anything", "triple", "jump",
+					     "cr3",   "idt", "stack",  "loop",	   "hlt",    NULL };
 	static void (*const fatal[])(
 		void) = { triple, jump, bad_cr3, bad_idt, bad_stack, loop, hlt };
 	static const struct option options[] = {
@@ -121,6 +123,8 @@ int guest_main(void)
 	case MSR: wild_msrs(opt_n, opt_seed); break;
 	case PORTS: wild_ports(opt_n, opt_seed); break;
 	case CR: wild_crs(opt_n, opt_seed); break;
+	case APIC: wild_apic(opt_n, opt_seed); break;
+	case ANYTHING: wild_apic_any(opt_n, opt_seed); break;
 	}
 	return check_end();
 }

@@ -17,4 +17,11 @@ void wild_msrs(u64 n, u64 seed);
 void wild_ports(u64 n, u64 seed);
 void wild_crs(u64 n, u64 seed);
 
+/*
+ * Random accesses to the local APIC, @n on each CPU: those that a guest survives; and any, random
+ * code among them, by one CPU.
+ */
+void wild_apic(u64 n, u64 seed);
+void wild_apic_any(u64 n, u64 seed);
+
 #endif

@@ -32,6 +32,7 @@ struct experiment {
 struct run_options {
 	u64 seed;
 	u64 chaos; /* 0: none */
+	u32 apic;  /* 0: the best rung, else enum vmx_apic_rung + 1 */
 };
 
 extern struct run_options run_options;

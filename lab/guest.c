@@ -12,6 +12,7 @@ static const struct param_spec guest_spec[] = {
 	PARAM_U64("cpus", 1, VM_MAX_VCPUS, 1, "vCPUs"),
 	PARAM_TEXT("append", 0, 512, "", "the guest's command line"),
 	PARAM_BOOL("populate", 0, "zero and map all of its memory before it starts"),
+	PARAM_BOOL("x2apic", 1, "the guest's local APICs have x2APIC mode"),
 	PARAM_U64("seconds", 0, 1000000, 0, "time limit in seconds of the TSC, 0: none"),
 };
 
@@ -27,6 +28,7 @@ static void run_module(const struct param_values *params)
 		.cpus = (u32)param_number(params, "cpus"),
 		.seconds = param_number(params, "seconds"),
 		.populate = param_number(params, "populate"),
+		.hide_x2apic = !param_number(params, "x2apic"),
 	};
 	const struct boot_module *m = boot_info.module;
 	struct vmm_result result;

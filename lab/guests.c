@@ -16,10 +16,8 @@ static const struct {
 	const char *name, *append;
 	bool smp;
 } programs[] = {
-	{ "hello", "", true },
-	{ "memory", "", true },
-	{ "fpu", "", false },
-	{ "events", "", false },
+	{ "hello", "", true },	 { "memory", "", true },       { "fpu", "", false },
+	{ "events", "", false }, { "apic", "do=check", true },
 };
 
 static void run_program(unsigned int i, u32 vcpus, u64 ram)
@@ -60,7 +58,7 @@ static void run_guests(const struct param_values *params)
 EXPERIMENT(guests)
 = {
 	.name = "guests",
-	.shows = "whole guests (hello, memory, fpu, events) on one CPU and on several",
+	.shows = "whole guests (hello, memory, fpu, events, apic) on one CPU and on several",
 	.flags = EXP_NEEDS_VMX,
 	.spec = guests_spec,
 	.nr_spec = ARRAY_SIZE(guests_spec),

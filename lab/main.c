@@ -27,6 +27,8 @@ static const struct param_spec global_spec[] = {
 	PARAM_U64("seed", 0, UINT64_MAX, 1, "seed of every pseudo-random sequence"),
 	PARAM_U64("chaos", 0, UINT64_MAX, 0,
 		  "not 0: pseudo-random delays at the race points, by this seed"),
+	PARAM_ENUM("apic", 0, "how much of a guest's local APIC the CPU virtualizes, at most",
+		   "best", "emulate", "tpr", "access", "register", "delivery", "x2apic"),
 	PARAM_BOOL("x2apic", 0, "run the host's local APICs in x2APIC mode"),
 	PARAM_BOOL("serial", 0, "print to COM1 even where port 0xE9 works"),
 	PARAM_ENUM("vmx", 0, "locked-off: as if firmware had disabled VMX", "auto", "locked-off"),
@@ -127,6 +129,7 @@ static void read_command_line(void)
 		machine_exit(RUN_USAGE, "%s", err.text);
 	run_options.seed = param_number(&globals, "seed");
 	run_options.chaos = param_number(&globals, "chaos");
+	run_options.apic = (u32)param_number(&globals, "apic");
 	if (run_options.chaos)
 		chaos_init(run_options.chaos);
 	if (param_number(&globals, "vmx"))
@@ -137,6 +140,15 @@ static void read_command_line(void)
 		plan_named();
 	else
 		plan_all();
+}
+
+static void choose_apic(void)
+{
+	unsigned int rung = run_options.apic - 1;
+
+	if (run_options.apic && vm_default_apic(rung))
+		machine_exit(RUN_USAGE, "apic=%s: this CPU has no %s", vmx_apic_rung_name(rung),
+			     vmx_apic_missing(rung));
 }
 
 /*
@@ -151,9 +163,10 @@ static void prepare_guests(void)
 	for (unsigned int i = 0; i < plan.nr; i++)
 		needed |= plan.item[i].e->flags & EXP_NEEDS_VMX;
 	err = hv_init(&guests_missing);
-	if (!err)
+	if (!err) {
 		guests_missing = NULL;
-	else if (needed && err != -EOPNOTSUPP)
+		choose_apic();
+	} else if (needed && err != -EOPNOTSUPP)
 		machine_exit(RUN_NO_VMX, "%s", guests_missing);
 }
 

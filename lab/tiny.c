@@ -106,6 +106,9 @@ int tiny_add(struct tiny *t)
 		t->vcpu = v;
 	vcpu_set_mp_state(v, MP_RUNNABLE);
 	vcpu_set_flat32(v, TINY_CODE, 0, (u32)tiny_box_gpa(i));
+	err = lapic_start(v, LAPIC_X2APIC);
+	if (err)
+		return err;
 	return vm_write(t->vm, tiny_box_gpa(i), &box, sizeof(box));
 }
 

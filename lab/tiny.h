@@ -85,7 +85,8 @@ _Static_assert(offsetof(struct tiny_box, received) == TINY_BOX_RECEIVED, "as in 
 int tiny_create(struct tiny *t, struct tiny_code code, u32 ebx);
 
 /**
- * tiny_create_many - a VM with @nr vCPUs, t->vm->vcpu[0..nr-1], all about to run @code
+ * tiny_create_many - a VM with @nr vCPUs, t->vm->vcpu[0..nr-1], all about to run @code, their local
+ * APICs enabled, in x2APIC mode
  * @code: one of those that have a box; it is zero, but for TINY_TOUCH's places: one word each,
  * 64 bytes apart, from TINY_FREE on
  * @nr: 0..VM_MAX_VCPUS; t->vcpu is the first

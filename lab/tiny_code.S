@@ -117,10 +117,6 @@ tiny_open_end:
 	.globl	tiny_events_start, tiny_events_end
 tiny_events_start:
 	interruptible
-	mov	$0x1b, %ecx		/* IA32_APIC_BASE: x2APIC mode, for its EOI register */
-	rdmsr
-	or	$0x400, %eax
-	wrmsr
 1:	incl	TINY_BOX_COUNTER(%ebx)
 	cli
 	cmpl	$0, TINY_BOX_HALT(%ebx)

@@ -16,7 +16,10 @@
 struct vmm {
 	struct vm *vm;
 	struct board board;
+	const struct vmm_config *config;
 	struct thread *thread[VM_MAX_VCPUS];
+	struct thread *beside;
+	_Atomic bool over;	 /* told to it */
 	_Atomic u32 running;	 /* vCPU threads that have not ended */
 	struct wait_queue ended; /* woken when running becomes 0 */
 };
@@ -84,6 +87,20 @@ static int start_vcpus(struct vmm *vmm, const struct vmm_config *config,
 	return 0;
 }
 
+static void run_beside(void *arg)
+{
+	struct vmm *vmm = arg;
+
+	vmm->config->beside(vmm->vm, &vmm->over, vmm->config->arg);
+}
+
+static int start_beside(struct vmm *vmm)
+{
+	if (!vmm->config->beside)
+		return 0;
+	return thread_create(&vmm->beside, nr_cpus - 1, "beside", run_beside, vmm);
+}
+
 /* Returns false when the time limit came first. */
 static bool wait_ended(struct vmm *vmm, u64 seconds)
 {
@@ -111,9 +128,12 @@ static void supervise(struct vmm *vmm, const struct vmm_config *config)
 			  (unsigned long long)config->seconds);
 		wait_ended(vmm, 0);
 	}
+	atomic_store(&vmm->over, true);
 	for (u32 i = 0; i < config->cpus; i++)
 		if (vmm->thread[i])
 			thread_join(vmm->thread[i]);
+	if (vmm->beside)
+		thread_join(vmm->beside);
 }
 
 static void collect(struct vmm *vmm, struct vmm_result *out)
@@ -150,7 +170,12 @@ static int run_guest(struct vmm *vmm, const struct vmm_config *config, struct vc
 	const struct board_config board = { .name = "guest" };
 	int err;
 
-	err = vm_add_ram(vmm->vm, 0, config->ram);
+	vmm->config = config;
+	if (config->hide_x2apic)
+		vm_hide_x2apic(vmm->vm);
+	err = config->choose_apic ? vm_set_apic(vmm->vm, config->apic) : 0;
+	if (!err)
+		err = vm_add_ram(vmm->vm, 0, config->ram);
 	if (!err && config->populate)
 		err = vm_populate(vmm->vm);
 	if (!err)
@@ -165,7 +190,9 @@ static int run_guest(struct vmm *vmm, const struct vmm_config *config, struct vc
 	}
 	err = load(vmm, config, out);
 	if (!err) {
-		err = start_vcpus(vmm, config, threads);
+		err = start_beside(vmm);
+		if (!err)
+			err = start_vcpus(vmm, config, threads);
 		if (err)
 			board_end(&vmm->board, RUN_PANIC, "no memory for the vCPUs' threads");
 		supervise(vmm, config);

@@ -12,12 +12,18 @@
 
 struct vmm_config {
 	struct multiboot_image image;
-	u64 ram;       /* bytes, a multiple of 1 MiB */
-	u32 cpus;      /* vCPU i runs on CPU i % nr_cpus */
-	bool populate; /* map all RAM before the guest starts */
-	u64 seconds;   /* time limit, 0: none */
+	u64 ram;	  /* bytes, a multiple of 1 MiB */
+	u32 cpus;	  /* vCPU i runs on CPU i % nr_cpus */
+	bool populate;	  /* map all RAM before the guest starts */
+	u64 seconds;	  /* time limit, 0: none */
+	bool hide_x2apic; /* vm_hide_x2apic() */
+	bool choose_apic; /* vm_set_apic(apic) */
+	u8 apic;	  /* enum vmx_apic_rung */
 	/* Called for every vCPU before it runs; may be NULL. */
 	void (*prepare)(struct vcpu *vcpu, void *arg);
+	/* Called in a thread of its own, on the last CPU, while the guest runs; may be NULL.
+	 * Returns when *ended is true. */
+	void (*beside)(struct vm *vm, _Atomic bool *ended, void *arg);
 	void *arg;
 };
 

@@ -19,7 +19,9 @@
 
 #define WARD_MAX 8 /* vCPUs */
 
-#define X2APIC_TPR 0x808 /* of a guest's local APIC */
+/* Of a guest's local APIC. */
+#define MSR_X2APIC_TPR 0x808
+#define MSR_X2APIC_ICR 0x830
 
 /* How a VMM hears of the events of a vCPU that it has taken out of the guest. */
 enum wait_way {
@@ -34,16 +36,27 @@ extern const char *const wait_way_name[NR_WAIT_WAYS];
 /* A vCPU's box in guest memory: what its guest reports. */
 struct wait_box {
 	_Atomic u32 beats, interrupts, nmis, starts;
-	_Atomic u32 done;	      /* interrupts whose handler is at its end */
-	_Atomic u32 icr, destination; /* to the guest that sends */
+	_Atomic u32 done;	    /* interrupts whose handler is at its end */
+	_Atomic u32 msr, low, high; /* to the guest that writes */
+	/* Of its own timer: see wait_box.h. */
+	_Atomic u32 alarms, delay, random;
+	u32 deadline[2];
+	_Atomic u32 expiries, early;
 };
 
 _Static_assert(offsetof(struct wait_box, interrupts) == BOX_INTERRUPTS, "as in wait_box.h");
 _Static_assert(offsetof(struct wait_box, nmis) == BOX_NMIS, "as in wait_box.h");
 _Static_assert(offsetof(struct wait_box, starts) == BOX_STARTS, "as in wait_box.h");
 _Static_assert(offsetof(struct wait_box, done) == BOX_DONE, "as in wait_box.h");
-_Static_assert(offsetof(struct wait_box, icr) == BOX_ICR, "as in wait_box.h");
-_Static_assert(offsetof(struct wait_box, destination) == BOX_DESTINATION, "as in wait_box.h");
+_Static_assert(offsetof(struct wait_box, msr) == BOX_MSR, "as in wait_box.h");
+_Static_assert(offsetof(struct wait_box, low) == BOX_LOW, "as in wait_box.h");
+_Static_assert(offsetof(struct wait_box, high) == BOX_HIGH, "as in wait_box.h");
+_Static_assert(offsetof(struct wait_box, alarms) == BOX_ALARMS, "as in wait_box.h");
+_Static_assert(offsetof(struct wait_box, delay) == BOX_DELAY, "as in wait_box.h");
+_Static_assert(offsetof(struct wait_box, random) == BOX_RANDOM, "as in wait_box.h");
+_Static_assert(offsetof(struct wait_box, deadline) == BOX_DEADLINE, "as in wait_box.h");
+_Static_assert(offsetof(struct wait_box, expiries) == BOX_EXPIRIES, "as in wait_box.h");
+_Static_assert(offsetof(struct wait_box, early) == BOX_EARLY, "as in wait_box.h");
 
 struct ward {
 	struct vm *vm;
@@ -66,12 +79,20 @@ void ward_destroy(struct ward *w);
 /**
  * ward_warm_up - run vCPU @n until its guest leaves by itself: it takes events from here on
  *
- * Of a guest that leaves or sends. Unloads it. False: it did something else.
+ * Of a guest that leaves or writes. Unloads it. False: it did something else.
  */
 bool ward_warm_up(struct ward *w, u32 n);
 
 /** ward_run_until_out - the same for a warm one, its pending I/O included. */
 bool ward_run_until_out(struct ward *w, u32 n);
+
+/**
+ * ward_write_msr - let the guest of vCPU @n, which writes, and is warm, write an MSR
+ *
+ * Returns as ward_run_until_out(): whether it has come to its next exit after that. It would write
+ * it again, as what it is told stays.
+ */
+bool ward_write_msr(struct ward *w, u32 n, u32 msr, u64 value);
 
 /** ward_handler - where the guest's handler of interrupts begins. */
 u64 ward_handler(void);

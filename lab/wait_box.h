@@ -9,23 +9,32 @@
 #define WAIT_BOX_SIZE 0x1000
 
 /* struct wait_box, 32 bits each */
-#define BOX_BEATS	0
-#define BOX_INTERRUPTS	4
-#define BOX_NMIS	8
-#define BOX_STARTS	12 /* of vCPU 0's box alone */
-#define BOX_DONE	16 /* interrupts whose handler is at its end */
-#define BOX_ICR		20
-#define BOX_DESTINATION 24
+#define BOX_BEATS      0
+#define BOX_INTERRUPTS 4
+#define BOX_NMIS       8
+#define BOX_STARTS     12 /* of vCPU 0's box alone */
+#define BOX_DONE       16 /* interrupts whose handler is at its end */
+#define BOX_MSR	       20 /* to the guest that writes: which, 0: none; and its two halves */
+#define BOX_LOW	       24
+#define BOX_HIGH       28
+#define BOX_ALARMS     32 /* how often it still arms the timer of its local APIC */
+#define BOX_DELAY      36 /* in so many ticks, and up to WAIT_MAX_RANDOM more */
+#define BOX_RANDOM     40
+#define BOX_DEADLINE   44 /* 64 bits */
+#define BOX_EXPIRIES   52
+#define BOX_EARLY      56 /* of which came before their deadline */
 
 /* What the guest does all day (EBX). Everything counts BEATS. */
 #define WAIT_EXITS  0	  /* CPUID */
 #define WAIT_LEAVES 1	  /* OUT: leaves vcpu_run() every time */
 #define WAIT_HALTS  2	  /* HLT */
-#define WAIT_SENDS  3	  /* OUT, and then sends the IPI that the VMM has put into the box */
+#define WAIT_WRITES 3	  /* OUT, and then writes the MSR that the VMM has put into the box */
 #define WAIT_WORKS  4	  /* OUT, and a few CPUIDs before the next */
 #define WAIT_MASKED 0x100 /* with interrupts disabled */
 
 #define WAIT_VECTOR	0x51
 #define WAIT_LOW_VECTOR 0x31 /* of a lower priority class */
+#define WAIT_TIMER	0x41 /* of its own timer, which it arms again whenever it expires */
+#define WAIT_MAX_RANDOM 4095
 
 #endif

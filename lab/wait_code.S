@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The guest of experiment `wait`: 32-bit, flat, at WAIT_CODE. EAX: its box; EBX: what to do. It
- * takes interrupts and NMIs and counts them.
+ * takes interrupts and NMIs and counts them. Its local APIC is enabled, in x2APIC mode.
  */
 #include "lab/wait_box.h"
 
-#define MSR_APIC_BASE	0x1b
-#define X2APIC_ENABLE	0x400
+#define MSR_TSC_DEADLINE 0x6e0
 #define MSR_X2APIC_EOI	0x80b
-#define MSR_X2APIC_ICR	0x830
+#define MSR_X2APIC_LVTT	0x832
+#define TSC_DEADLINE	0x40000	/* mode of the timer */
 #define PORT		0x42
 #define CODE_SELECTOR	0x08
 #define ADDRESS(label)	(WAIT_CODE + (label) - wait_guest_start)
@@ -29,10 +29,11 @@ wait_guest_start:
 	mov	%eax, %esp
 	lgdt	ADDRESS(gdtr)
 	lidt	ADDRESS(idtr)
-	mov	$MSR_APIC_BASE, %ecx
-	rdmsr
-	or	$X2APIC_ENABLE, %eax
+	mov	$MSR_X2APIC_LVTT, %ecx
+	mov	$(TSC_DEADLINE | WAIT_TIMER), %eax
+	xor	%edx, %edx
 	wrmsr
+	call	arm
 	test	$WAIT_MASKED, %ebx
 	jnz	1f
 	sti
@@ -45,13 +46,14 @@ wait_guest_start:
 	cmp	$WAIT_WORKS, %bl
 	je	works
 
-sends:	incl	BOX_BEATS(%ebp)
+writes:	incl	BOX_BEATS(%ebp)
 	out	%al, $PORT
-	mov	$MSR_X2APIC_ICR, %ecx
-	mov	BOX_ICR(%ebp), %eax
-	mov	BOX_DESTINATION(%ebp), %edx
+	mov	BOX_MSR(%ebp), %ecx
+	jecxz	writes
+	mov	BOX_LOW(%ebp), %eax
+	mov	BOX_HIGH(%ebp), %edx
 	wrmsr
-	jmp	sends
+	jmp	writes
 
 exits:	incl	BOX_BEATS(%ebp)
 	xor	%eax, %eax
@@ -92,6 +94,46 @@ interrupt:
 	pop	%eax
 	iret
 
+timer:	push	%eax
+	push	%ecx
+	push	%edx
+	rdtsc
+	sub	BOX_DEADLINE(%ebp), %eax
+	sbb	BOX_DEADLINE + 4(%ebp), %edx
+	jnc	1f
+	incl	BOX_EARLY(%ebp)
+1:	incl	BOX_EXPIRIES(%ebp)
+	mov	$MSR_X2APIC_EOI, %ecx
+	xor	%eax, %eax
+	xor	%edx, %edx
+	wrmsr
+	call	arm
+	pop	%edx
+	pop	%ecx
+	pop	%eax
+	iret
+
+/* If one is left: the deadline is the delay of the box and something pseudo-random from now. */
+arm:	decl	BOX_ALARMS(%ebp)
+	js	1f
+	imul	$1103515245, BOX_RANDOM(%ebp), %eax
+	add	$12345, %eax
+	mov	%eax, BOX_RANDOM(%ebp)
+	shr	$16, %eax
+	and	$WAIT_MAX_RANDOM, %eax
+	mov	%eax, %ecx
+	add	BOX_DELAY(%ebp), %ecx
+	rdtsc
+	add	%ecx, %eax
+	adc	$0, %edx
+	mov	%eax, BOX_DEADLINE(%ebp)
+	mov	%edx, BOX_DEADLINE + 4(%ebp)
+	mov	$MSR_TSC_DEADLINE, %ecx
+	wrmsr
+	ret
+1:	incl	BOX_ALARMS(%ebp)
+	ret
+
 nmi:	incl	BOX_NMIS(%ebp)
 	iret
 
@@ -109,7 +151,9 @@ idt:	.skip	2 * 8
 	gate	nmi
 	.skip	(WAIT_LOW_VECTOR - 3) * 8
 	gate	interrupt
-	.skip	(WAIT_VECTOR - WAIT_LOW_VECTOR - 1) * 8
+	.skip	(WAIT_TIMER - WAIT_LOW_VECTOR - 1) * 8
+	gate	timer
+	.skip	(WAIT_VECTOR - WAIT_TIMER - 1) * 8
 	gate	interrupt
 	.skip	(GATES - WAIT_VECTOR - 1) * 8
 wait_guest_end:

@@ -139,11 +139,12 @@ static void test_masked(void)
 	bool first, again;
 	struct ward w;
 
-	if (!begin(&w, WAY_SEQUENCE, WAIT_LEAVES))
+	if (!begin(&w, WAY_SEQUENCE, WAIT_WRITES))
 		return;
-	lapic_write(w.vcpu[0], X2APIC_TPR, WAIT_VECTOR | 0xf);
+	first = ward_write_msr(&w, 0, MSR_X2APIC_TPR, WAIT_VECTOR | 0xf) &&
+		poll_now(w.vcpu[0]) == -ETIMEDOUT;
 	lapic_post(w.vcpu[0], WAIT_VECTOR);
-	first = poll_now(w.vcpu[0]) == 1;
+	first &= poll_now(w.vcpu[0]) == 1;
 	again = ward_run_until_out(&w, 0) && poll_now(w.vcpu[0]) == 1;
 	ktap_result(
 		first && !again && ward_pending(w.vcpu[0]),

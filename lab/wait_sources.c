@@ -32,12 +32,9 @@ static bool fire_nmi(struct ward *w)
 	return true;
 }
 
-/* The sending guest stands before its ICR write. */
 static bool send(struct ward *w, u32 icr)
 {
-	atomic_store(&w->box[SENDER]->icr, icr);
-	atomic_store(&w->box[SENDER]->destination, w->vcpu[TARGET]->id);
-	return ward_run_until_out(w, SENDER);
+	return ward_write_msr(w, SENDER, MSR_X2APIC_ICR, (u64)w->vcpu[TARGET]->id << 32 | icr);
 }
 
 static bool send_interrupt(struct ward *w)
@@ -137,12 +134,73 @@ static void test_source(const struct source *s, enum wait_way way)
 {
 	struct ward w;
 
-	if (!ward_create(&w, way, 2, WAIT_SENDS))
+	if (!ward_create(&w, way, 2, WAIT_WRITES))
 		return;
 	if (ward_warm_up(&w, SENDER) && ward_warm_up(&w, TARGET))
 		fire_and_see(&w, s, way);
 	else
 		ktap_result(false, "both guests come to their first exit");
+	ward_destroy(&w);
+}
+
+/* --- the timer of the local APIC -------------------------------------------------------------- */
+
+#define LOCAL_DELAY 20000 /* ticks: until then the VMM has come to its sleep */
+
+/* Like call_wait() and call_run(), but the guest has armed its timer on this CPU before. */
+static int arm_and_wait(struct call *c)
+{
+	int ret = vcpu_run(c->vcpu);
+
+	if (!ret)
+		ret = vcpu_wait(c->set, c->n, ~0ull);
+	vcpu_unload(c->vcpu);
+	return ret;
+}
+
+static int arm_and_run(struct call *c)
+{
+	int ret = vcpu_run(c->vcpu);
+
+	vcpu_set_mp_state(c->vcpu, MP_HALTED_USERSPACE);
+	if (!ret)
+		ret = vcpu_run(c->vcpu);
+	vcpu_unload(c->vcpu);
+	return ret;
+}
+
+/* The deadline is the guest's, and it has counted whether its interrupt came before that. */
+static bool expires_once(struct ward *w, enum wait_way way)
+{
+	struct wait_box *box = w->box[0];
+
+	if (way == WAY_MPSTATE)
+		vcpu_set_mp_state(w->vcpu[0], MP_RUNNABLE);
+	return ward_run_until_out(w, 0) && atomic_load(&box->expiries) == 1 &&
+	       !atomic_load(&box->early) && !ward_pending(w->vcpu[0]);
+}
+
+static void test_local_timer(enum wait_way way)
+{
+	struct call c = { .fn = way == WAY_MPSTATE ? arm_and_run : arm_and_wait, .n = 1 };
+	bool woke;
+	struct ward w;
+
+	if (!ward_create(&w, way, 1, WAIT_LEAVES))
+		return;
+	c.vcpu = c.set[0].vcpu = w.vcpu[0];
+	atomic_store(&w.box[0]->delay, LOCAL_DELAY);
+	atomic_store(&w.box[0]->alarms, 1);
+	if (call_start(&c)) {
+		woke = call_asleep(&c) && !ward_pending(w.vcpu[0]);
+		woke = call_returned(&c, SOON) && woke;
+		if (!atomic_load(&c.returned))
+			vcpu_event(w.vcpu[0]); /* let it end */
+		call_join(&c);
+		ktap_result(woke && right_answer(&c, way) && ward_pending(w.vcpu[0]) &&
+				    expires_once(&w, way),
+			    "%s: the timer of its local APIC wakes who waits", wait_way_name[way]);
+	}
 	ward_destroy(&w);
 }
 
@@ -152,8 +210,8 @@ void wait_test_sources(void)
 		for (unsigned int i = 0; i < ARRAY_SIZE(sources); i++)
 			if (way != WAY_MPSTATE || !sources[i].not_mpstate)
 				test_source(&sources[i], way);
+	for (enum wait_way way = 0; way < NR_WAIT_WAYS; way++)
+		test_local_timer(way);
 	ktap_skip("needs pin-based control 7, process posted interrupts",
 		  "a posted interrupt wakes who waits, also with its notification outstanding");
-	ktap_skip("needs the timer of the guest's local APIC, which is not emulated",
-		  "a timer of the local APIC wakes who waits");
 }

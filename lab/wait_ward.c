@@ -35,6 +35,9 @@ static int add_vcpu(struct ward *w, u8 *ram, u32 what)
 		return err;
 	vcpu_set_flat32(w->vcpu[n], WAIT_CODE, box, what);
 	vcpu_set_mp_state(w->vcpu[n], MP_RUNNABLE);
+	err = lapic_start(w->vcpu[n], LAPIC_X2APIC);
+	if (err)
+		return err;
 	w->box[n] = (struct wait_box *)(void *)(ram + box);
 	w->nr++;
 	return 0;
@@ -95,19 +98,25 @@ bool ward_warm_up(struct ward *w, u32 n)
 	return ward_run_until_out(w, n) && atomic_load(&w->box[n]->beats) == 1;
 }
 
+bool ward_write_msr(struct ward *w, u32 n, u32 msr, u64 value)
+{
+	struct wait_box *box = w->box[n];
+
+	atomic_store(&box->low, (u32)value);
+	atomic_store(&box->high, (u32)(value >> 32));
+	atomic_store(&box->msr, msr);
+	return ward_run_until_out(w, n);
+}
+
 u64 ward_handler(void)
 {
 	return WAIT_CODE + (u64)(wait_guest_handler - wait_guest_start);
 }
 
+/* Posted, or in the register page: what is above the lowest priority class is all there can be. */
 bool ward_pending(struct vcpu *vcpu)
 {
-	if (atomic_load(&vcpu->lapic.pending))
-		return true;
-	for (unsigned int i = 0; i < ARRAY_SIZE(vcpu->lapic.irr); i++)
-		if (atomic_load(&vcpu->lapic.irr[i]))
-			return true;
-	return false;
+	return atomic_load(&vcpu->lapic.pending) || lapic_above(vcpu, 0);
 }
 
 /* --- calls ----------------------------------------------------------------------------------- */
@@ -142,7 +151,8 @@ bool call_start(struct call *c)
 
 static bool sleeps(struct call *c)
 {
-	return wait_queue_active(c->fn == call_wait ? &c->set[0].vcpu->pollers : &c->vcpu->wq);
+	return (c->n && wait_queue_active(&c->set[0].vcpu->pollers)) ||
+	       (c->vcpu && wait_queue_active(&c->vcpu->wq));
 }
 
 bool call_asleep(struct call *c)

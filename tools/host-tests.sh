@@ -51,7 +51,8 @@ python_files()
 	files | grep '\.py$' | while IFS= read -r file; do
 		python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), sys.argv[1])' "$file" ||
 			exit 1
-	done && python3 tools/timeline.py --self-test && python3 tools/mutate.py --check
+	done && python3 tools/timeline.py --self-test &&
+		python3 tools/ladder.py --self-test && python3 tools/mutate.py --check
 }
 
 # Tables that the linker delimits are compared by their ends: comparePointers cannot know.
@@ -78,6 +79,7 @@ list)
 		build-clang
 		unit
 		fuzz
+		stress-apic
 		stress-dirty
 		stress-invalidate
 		stress-kick

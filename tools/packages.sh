@@ -30,6 +30,7 @@ mtools	mformat	mtools	writes the ISO's EFI partition
 libc	/usr/include/stdio.h	libc6-dev	headers of the compiler and of host tests
 libbsd	/usr/include/bsd/sys/tree.h	libbsd-dev	trees (a header of macros)
 cmocka	/usr/include/cmocka.h	libcmocka-dev	host tests
+zydis	/usr/include/Zydis/Zydis.h	libzydis-dev	what the instruction decoder is held against
 clang	clang	clang	second compiler
 fuzzer	/usr/share/doc/libclang-rt-dev	libclang-rt-dev	fuzzing
 clang-format	clang-format	clang-format	checks the style

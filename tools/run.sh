@@ -44,7 +44,7 @@ $modules"
 }
 	folder=guest-$(basename -- "$file")
 	folder=$(printf '%s' "${folder%.*}" | tr -c 'A-Za-z0-9_.+-' _)
-	arguments="guest mem=$guest_mem cpus=$guest_cpus"
+	arguments="${globals:+$globals }guest mem=$guest_mem cpus=$guest_cpus${words:+ $words}"
 	if [ -n "$append" ]; then
 		arguments="$arguments append=\"$(printf '%s' "$append" | sed 's/[\\"]/\\&/g')\""
 	fi

@@ -9,7 +9,7 @@
 #include "vmx/internal.h"
 
 COUNTER(vmx_barred, "vmx.barred", "VM entries stopped by an NMI that arrived in root mode");
-COUNTER(vmx_flushes, "vmx.flushes", "INVEPTs because the flush generation had advanced");
+COUNTER(vmx_flushes, "vmx.flushes", "INVEPTs: the flush generation had advanced, or by request");
 
 #define EXIT_FAILED_ENTRY BIT(31)
 #define NEEDS_DECODE	  0x80
@@ -40,7 +40,11 @@ const u8 vmx_translate[NR_EXIT_REASONS] = {
 	[36] = VM_EXIT_UNDEFINED,    /* MWAIT */
 	[37 ... 38] = VM_EXIT_OTHER, /* MTF */
 	[39] = VM_EXIT_UNDEFINED,    /* MONITOR */
-	[40 ... 47] = VM_EXIT_OTHER, /* PAUSE, TPR, APIC access, EOI, descriptor tables */
+	[40 ... 42] = VM_EXIT_OTHER, /* PAUSE, a machine check at the entry */
+	[EXIT_REASON_TPR_BELOW_THRESHOLD] = VM_EXIT_TPR | NEEDS_DECODE,
+	[EXIT_REASON_APIC_ACCESS] = VM_EXIT_APIC_ACCESS | NEEDS_DECODE,
+	[EXIT_REASON_EOI_INDUCED] = VM_EXIT_EOI | NEEDS_DECODE,
+	[46 ... 47] = VM_EXIT_OTHER, /* descriptor tables: not intercepted */
 	[EXIT_REASON_EPT_VIOLATION] = VM_EXIT_MEMORY | NEEDS_DECODE,
 	[EXIT_REASON_EPT_MISCONFIG] = VM_EXIT_MEMORY_BAD | NEEDS_DECODE,
 	[50] = VM_EXIT_UNDEFINED, /* INVEPT */
@@ -49,7 +53,8 @@ const u8 vmx_translate[NR_EXIT_REASONS] = {
 	[53] = VM_EXIT_UNDEFINED, /* INVVPID */
 	[54] = VM_EXIT_CACHE,	  /* WBINVD */
 	[55] = VM_EXIT_XSETBV,
-	[56 ... 58] = VM_EXIT_OTHER,
+	[EXIT_REASON_APIC_WRITE] = VM_EXIT_APIC_WRITE | NEEDS_DECODE,
+	[57 ... 58] = VM_EXIT_OTHER, /* RDRAND, INVPCID: not intercepted */
 	[59] = VM_EXIT_UNDEFINED,    /* VMFUNC */
 	[60 ... 61] = VM_EXIT_OTHER, /* ENCLS, RDSEED */
 	[EXIT_REASON_PML_FULL] = VM_EXIT_DIRTY_FULL | NEEDS_DECODE,
@@ -149,6 +154,31 @@ static void decode_memory(struct vmx_vcpu *v)
 	v->exit.mem.linear = v->exit.mem.linear_valid ? vmcs_read(GUEST_LINEAR_ADDRESS) : 0;
 }
 
+static void decode_apic_access(struct vmx_vcpu *v)
+{
+	enum { READ, WRITE, FETCH, EVENT, EVENT_PHYSICAL = 10 }; /* qualification bits 15:12 */
+	u64 q = vmcs_read(EXIT_QUALIFICATION);
+
+	vmx_requeue_event(v);
+	v->exit.apic.offset = q & 0xfff;
+	switch (q >> 12 & 0xf) {
+	case READ: v->exit.apic.kind = APIC_ACCESS_READ; break;
+	case WRITE: v->exit.apic.kind = APIC_ACCESS_WRITE; break;
+	case FETCH: v->exit.apic.kind = APIC_ACCESS_FETCH; break;
+	case EVENT:
+	case EVENT_PHYSICAL: v->exit.apic.kind = APIC_ACCESS_EVENT; break;
+	default: v->exit.apic.kind = APIC_ACCESS_OTHER;
+	}
+}
+
+/* The exit comes after the access. If it was one of an event's delivery, and that is not complete,
+ * the event is in IDT_VECTORING_INFO as with any other exit. */
+static u64 decode_apic_trap(struct vmx_vcpu *v)
+{
+	vmx_requeue_event(v);
+	return vmcs_read(EXIT_QUALIFICATION);
+}
+
 static noinline u32 decode(struct vmx_vcpu *v, u32 basic)
 {
 	switch (basic) {
@@ -166,7 +196,10 @@ static noinline u32 decode(struct vmx_vcpu *v, u32 basic)
 	case EXIT_REASON_PREEMPTION_TIMER:
 		vmcs_write(VMX_PREEMPTION_TIMER_VALUE, v->heartbeat);
 		break;
-	default: vmx_requeue_event(v);
+	case EXIT_REASON_APIC_ACCESS: decode_apic_access(v); break;
+	case EXIT_REASON_APIC_WRITE: v->exit.apic.offset = decode_apic_trap(v) & 0xfff; break;
+	case EXIT_REASON_EOI_INDUCED: v->exit.vector = (u8)decode_apic_trap(v); break;
+	default: vmx_requeue_event(v); /* TPR below the threshold included */
 	}
 	return vmx_translate[basic] & (u8)~NEEDS_DECODE;
 }
@@ -186,7 +219,7 @@ static bool wrap_rip(struct vmx_vcpu *v)
 	return true;
 }
 
-static void flush(struct vmx_vcpu *v)
+void vmx_flush_translations(struct vmx_vcpu *v)
 {
 	u64 gen = atomic_load_explicit(v->flush_gen, memory_order_seq_cst);
 
@@ -215,7 +248,7 @@ u32 vmx_not_entered(struct vmx_vcpu *v, u32 result)
 {
 	switch (result) {
 	case ENTRY_BARRED: count(&vmx_barred); return VM_EXIT_BARRED;
-	case ENTRY_STALE: flush(v); return vmx_enter(v);
+	case ENTRY_STALE: vmx_flush_translations(v); return vmx_enter(v);
 	default:
 		v->instruction_error = (u32)vmcs_read(VM_INSTRUCTION_ERROR);
 		make_launchable(v);

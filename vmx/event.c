@@ -5,6 +5,7 @@
  * 8 - Double Fault Exception" and "VM-Entry Controls for Event Injection".
  */
 #include "hv/host/errno.h"
+#include "hv/host/machine.h"
 #include "hv/host/x86.h"
 #include "vmx/internal.h"
 
@@ -36,6 +37,30 @@ static void queue(struct vmx_vcpu *v, u64 info, u32 error, u64 insn_len)
 }
 
 /*
+ * Whether @info, an event of some other kind, can be told from what Bochs 2.7 leaves there while
+ * the CPU delivers the interrupt in SVI by itself: it does not note that vector, and shows the last
+ * event that went another way. An NMI that is being delivered blocks NMIs. Of the rest we know only
+ * that interrupts are enabled when one is delivered, and hardly ever before its end of interrupt.
+ */
+static bool is_itself(u64 info)
+{
+	if ((info & INTR_INFO_TYPE) == INTR_TYPE_NMI)
+		return vmcs_read(GUEST_INTERRUPTIBILITY_INFO) & INTR_STATE_NMI;
+	return machine_kind() != MACHINE_BOCHS || !(vmcs_read(GUEST_RFLAGS) & RFLAGS_IF);
+}
+
+/* With virtual-interrupt delivery an interrupt that is being delivered is the one in SVI. */
+static u64 interrupted_event(struct vmx_vcpu *v, u64 info)
+{
+	u64 svi;
+
+	if (!vmx_apic_delivers(v) || ((info & INTR_INFO_TYPE) != INTR_TYPE_EXT && is_itself(info)))
+		return info;
+	svi = vmcs_read(GUEST_INTR_STATUS) >> 8;
+	return svi ? INTR_INFO_VALID | INTR_TYPE_EXT | svi : info;
+}
+
+/*
  * An exit in the middle of delivering an event leaves the event in IDT_VECTORING_INFO and nowhere
  * else: put it back into the entry field, so that the next entry delivers it. An NMI being
  * delivered already blocks NMIs; the injection wants to do that itself.
@@ -46,6 +71,7 @@ void vmx_requeue_event(struct vmx_vcpu *v)
 
 	if (!(info & INTR_INFO_VALID))
 		return;
+	info = interrupted_event(v, info);
 	info &= INTR_INFO_VALID | INTR_INFO_ERROR | INTR_INFO_TYPE | INTR_INFO_VECTOR;
 	if (info & INTR_INFO_ERROR)
 		error = vmcs_read(IDT_VECTORING_ERROR_CODE);

@@ -81,7 +81,10 @@ bool vmx_blamed(const char *field)
 	return false;
 }
 
-/* One field each, from different areas, that a legal 32-bit or 64-bit guest has otherwise right. */
+/*
+ * One field each, from different areas, that a legal 32-bit or 64-bit guest has otherwise right.
+ * Some are only looked at on a rung of APIC virtualization.
+ */
 static const struct {
 	u32 field;
 	u64 flip;
@@ -97,19 +100,33 @@ static const struct {
 	{ HOST_TR_SELECTOR, 7 },
 	{ CR3_TARGET_COUNT, 0xff },
 	{ EPT_POINTER, 7 },
+	{ VIRTUAL_APIC_PAGE_ADDR, 1 },
+	{ TPR_THRESHOLD, BIT(4) },
 };
 
 static u64 unbroken;
 static int broken = -1;
 
+static bool is_looked_at(const struct vmx_vcpu *v, u32 field)
+{
+	switch (field) {
+	case VIRTUAL_APIC_PAGE_ADDR: return v->apic_rung >= VMX_APIC_TPR;
+	case TPR_THRESHOLD: return v->apic_rung >= VMX_APIC_TPR && !vmx_apic_delivers(v);
+	default: return true;
+	}
+}
+
 const char *vmx_break_state(struct vmx_vcpu *v, unsigned int n)
 {
-	if (n >= ARRAY_SIZE(breakage))
-		return NULL;
-	broken = (int)n;
-	unbroken = vmcs_read(breakage[n].field);
-	vmcs_write(breakage[n].field, unbroken ^ breakage[n].flip);
-	return vmcs_field_name(breakage[n].field);
+	for (unsigned int i = 0; i < ARRAY_SIZE(breakage); i++) {
+		if (!is_looked_at(v, breakage[i].field) || n--)
+			continue;
+		broken = (int)i;
+		unbroken = vmcs_read(breakage[i].field);
+		vmcs_write(breakage[i].field, unbroken ^ breakage[i].flip);
+		return vmcs_field_name(breakage[i].field);
+	}
+	return NULL;
 }
 
 void vmx_repair_state(struct vmx_vcpu *v)

@@ -4,6 +4,7 @@
 #include "hv/host/mem.h"
 #include "hv/host/print.h"
 #include "hv/host/x86.h"
+#include "vmx/apic_rungs.h"
 #include "vmx/internal.h"
 
 #define CPUID_1_ECX_VMX	  BIT(5)
@@ -24,7 +25,8 @@ void vmx_pretend_locked_off(void)
 
 /*
  * What we cannot do without (need), what we use when it is there (want). Intercepting MONITOR,
- * MWAIT and RDPMC keeps instructions from the guest that its CPUID does not offer.
+ * MWAIT and RDPMC keeps instructions from the guest that its CPUID does not offer. CR8 exiting is
+ * for vCPUs without a TPR shadow; the controls of APIC virtualization are vmx/apic.c's.
  */
 static const struct {
 	u32 need, want;
@@ -33,9 +35,11 @@ static const struct {
 	[CTL_CPU] = { CPU_TSC_OFFSETTING | CPU_HLT | CPU_MWAIT | CPU_MONITOR | CPU_RDPMC |
 			      CPU_CR8_LOAD | CPU_CR8_STORE | CPU_UNCOND_IO | CPU_MSR_BITMAPS |
 			      CPU_SECONDARY | CPU_INTR_WINDOW | CPU_NMI_WINDOW,
-		      0 },
+		      CPU_TPR_SHADOW },
 	[CTL_CPU2] = { CPU2_EPT | CPU2_UNRESTRICTED_GUEST,
-		       CPU2_VPID | CPU2_RDTSCP | CPU2_INVPCID | CPU2_WBINVD | CPU2_PML },
+		       CPU2_VPID | CPU2_RDTSCP | CPU2_INVPCID | CPU2_WBINVD | CPU2_PML |
+			       CPU2_APIC_ACCESS | CPU2_APIC_REGISTER | CPU2_VIRT_INTR_DELIVERY |
+			       CPU2_X2APIC },
 	[CTL_EXIT] = { EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_ACK_INTR | EXIT_SAVE_PAT |
 			       EXIT_LOAD_PAT | EXIT_SAVE_EFER | EXIT_LOAD_EFER,
 		       EXIT_SAVE_PREEMPTION_TIMER },
@@ -47,6 +51,14 @@ static const char *missing(enum vmx_control_word word, u32 bits)
 	fmt_print(why_text, sizeof(why_text), "needs %s",
 		  vmx_control_name(word, (unsigned int)__builtin_ctz(bits)));
 	return why_text;
+}
+
+/* What is switched per vCPU is in no word that a VMCS starts from. */
+static void leave_to_vcpus(void)
+{
+	vmx_config.cpu &= ~((u32)(CPU_INTR_WINDOW | CPU_NMI_WINDOW) |
+			    vmx_apic_controls(CTL_CPU, NR_VMX_APIC_RUNGS - 1));
+	vmx_config.cpu2 &= ~vmx_apic_controls(CTL_CPU2, NR_VMX_APIC_RUNGS - 1);
 }
 
 static int choose_controls(const char **why)
@@ -71,8 +83,8 @@ static int choose_controls(const char **why)
 			return err;
 		}
 	}
-	/* Windows are opened on demand, and the heartbeat needs both of its bits. */
-	vmx_config.cpu &= ~(u32)(CPU_INTR_WINDOW | CPU_NMI_WINDOW);
+	leave_to_vcpus();
+	/* The heartbeat needs both of its bits. */
 	if (!(vmx_config.exit & EXIT_SAVE_PREEMPTION_TIMER))
 		vmx_config.pin &= ~(u32)PIN_PREEMPTION_TIMER;
 	else if (!(vmx_config.pin & PIN_PREEMPTION_TIMER))
@@ -158,7 +170,7 @@ int vmx_probe(const char **why)
 		(vmx_config.cpu2 & CPU2_RDTSCP) && (cpuid(0x80000001, 0).edx & CPUID_RDTSCP);
 	err = vmx_msr_bitmap_init();
 	if (err)
-		*why = "no memory for the MSR bitmap";
+		*why = "no memory for the MSR bitmaps";
 	return err;
 }
 
@@ -180,17 +192,20 @@ static void print_word(enum vmx_control_word word, u32 in_use)
 
 void vmx_print_caps(void)
 {
+	enum vmx_apic_rung best = vmx_apic_best();
+
 	printk("# VMX revision %#x, %s controls, EPT/VPID capabilities %#llx\n", vmx_caps.revision,
 	       vmx_caps.true_controls ? "true" : "default", (unsigned long long)vmx_caps.ept_vpid);
 	print_word(CTL_PIN, vmx_config.pin);
-	print_word(CTL_CPU, vmx_config.cpu);
-	print_word(CTL_CPU2, vmx_config.cpu2);
+	print_word(CTL_CPU, vmx_config.cpu | vmx_apic_controls(CTL_CPU, best));
+	print_word(CTL_CPU2, vmx_config.cpu2 | vmx_apic_controls(CTL_CPU2, best));
 	print_word(CTL_EXIT, vmx_config.exit);
 	print_word(CTL_ENTRY, vmx_config.entry);
 	printk("# EPT: 2M pages %s, 1G pages %s, accessed/dirty flags %s\n",
 	       vmx_caps.ept_vpid & EPT_CAP_2M ? "yes" : "no",
 	       vmx_caps.ept_vpid & EPT_CAP_1G ? "yes" : "no",
 	       vmx_caps.ept_vpid & EPT_CAP_AD ? "yes" : "no");
+	printk("# APIC virtualization: up to apic=%s\n", vmx_apic_rung_name(best));
 }
 
 /* What XSAVE, FXSAVE and VMX itself need; the host code proper uses none of it. */

@@ -14,6 +14,7 @@ struct vmx_config {
 	u32 xsave_size; /* bytes of the state area for xcr0_mask (512 without XSAVE) */
 	bool rdtscp;
 	hpa_t msr_bitmap;
+	hpa_t msr_bitmap_x2apic; /* for "virtualize x2APIC mode"; 0 on CPUs without */
 };
 
 extern struct vmx_config vmx_config;
@@ -46,6 +47,11 @@ u32 vmx_decode_exit(struct vmx_vcpu *v, u32 hardware_reason);
 u32 vmx_not_entered(struct vmx_vcpu *v, u32 result);
 u64 vmx_floor_enter(struct vmx_vcpu *v, const u32 answer[4]);
 u64 vmx_floor_exit(struct vmx_vcpu *v, const u32 answer[4]);
+/* INVEPT now: what the VM's flush generation has announced up to now is done. */
+void vmx_flush_translations(struct vmx_vcpu *v);
+
+/* vmx/apic.c: whether RVI holds a vector; the vCPU delivers. */
+bool vmx_apic_requested(void);
 
 /* vmx/event.c */
 void vmx_requeue_event(struct vmx_vcpu *v);
@@ -57,7 +63,12 @@ bool vmx_event_queued(void);
  */
 bool vmx_end_shadow(struct vmx_vcpu *v);
 void vmx_end_quick_shadow(struct vmx_vcpu *v);
-void vmx_update_careful(struct vmx_vcpu *v);
+
+static inline void vmx_update_careful(struct vmx_vcpu *v)
+{
+	v->careful = v->stepping || v->requested ||
+		     (v->cpu_controls & (CPU_NMI_WINDOW | CPU_INTR_WINDOW));
+}
 
 /* The bits of CR0 and CR4 whose changes exit. */
 #define CR0_HOST_OWNED (CR0_NE | CR0_NW | CR0_CD)

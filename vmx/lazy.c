@@ -131,6 +131,29 @@ void vmx_lazy_restore(struct vmx_vcpu *v)
 		xsetbv(0, l->xcr0);
 }
 
+/*
+ * The area is free while the vCPU is loaded: whoever loads another saves all of it first. Both of
+ * FXSAVE's and XSAVE's layouts have the XMM registers in the same place.
+ */
+#define XMM_OFFSET 160
+
+void vmx_get_xmm(struct vmx_vcpu *v, unsigned int n, u8 value[16])
+{
+	u8 *area = v->lazy->xstate;
+
+	__asm__ volatile("fxsave64 %0" : "=m"(*(u8(*)[512])area));
+	memcpy(value, area + XMM_OFFSET + 16 * n, 16);
+}
+
+void vmx_set_xmm(struct vmx_vcpu *v, unsigned int n, const u8 value[16])
+{
+	u8 *area = v->lazy->xstate;
+
+	__asm__ volatile("fxsave64 %0" : "=m"(*(u8(*)[512])area));
+	memcpy(area + XMM_OFFSET + 16 * n, value, 16);
+	__asm__ volatile("fxrstor64 %0" ::"m"(*(const u8(*)[512])area));
+}
+
 u64 vmx_get_xcr0(struct vmx_vcpu *v)
 {
 	return vmx_config.xcr0_mask ? xgetbv(0) : 1;

@@ -42,10 +42,10 @@ int vmx_set_heartbeat(struct vmx_vcpu *v, u64 ticks)
 static void init_controls(struct vmx_vcpu *v)
 {
 	v->cpu_controls = vmx_config.cpu;
+	v->cpu2_controls = v->dirty_log ? vmx_config.cpu2 : vmx_config.cpu2 & ~(u32)CPU2_PML;
 	vmcs_write(PIN_BASED_VM_EXEC_CONTROL, vmx_config.pin);
 	vmcs_write(CPU_BASED_VM_EXEC_CONTROL, vmx_config.cpu);
-	vmcs_write(SECONDARY_VM_EXEC_CONTROL,
-		   v->dirty_log ? vmx_config.cpu2 : vmx_config.cpu2 & ~(u32)CPU2_PML);
+	vmcs_write(SECONDARY_VM_EXEC_CONTROL, v->cpu2_controls);
 	vmcs_write(VM_EXIT_CONTROLS, vmx_config.exit);
 	vmcs_write(VM_ENTRY_CONTROLS, vmx_config.entry);
 	vmcs_write(MSR_BITMAP, vmx_config.msr_bitmap);
@@ -96,7 +96,7 @@ void vmx_vcpu_reset(struct vmx_vcpu *v, int sipi_page)
 	for (unsigned int i = 0; i < NR_GPRS; i++)
 		v->gpr[i] = 0;
 	v->gpr[GPR_RDX] = CPU_ID_RESET;
-	v->stepping = v->careful = false;
+	v->stepping = v->requested = v->careful = false;
 	reset_segments(v, sipi_page);
 	vmx_set(v, REG_RIP, sipi_page < 0 ? 0xfff0 : 0);
 	vmx_set(v, REG_RSP, 0);

@@ -61,6 +61,11 @@ enum vm_exit_reason {
 	VM_EXIT_PRIVILEGED, /* an instruction that is refused at any level here: #GP */
 	VM_EXIT_TRIPLE_FAULT,
 	VM_EXIT_TASK_SWITCH,
+	VM_EXIT_APIC_ACCESS, /* an access to the APIC-access page; .apic. Not carried out */
+	VM_EXIT_APIC_WRITE, /* a register of the virtual-APIC page was written; .apic.offset. A trap
+			     */
+	VM_EXIT_EOI, /* an EOI of a vector that vmx_apic_set_eoi_exits() names; .vector. A trap */
+	VM_EXIT_TPR, /* the guest's TPR fell below the threshold. A trap */
 	VM_EXIT_DIRTY_FULL, /* the log of dirty pages is full: vmx_dirty_take(), vmx_dirty_rewind()
 			     */
 	VM_EXIT_ENTRY_FAILED, /* the CPU refused the guest's state; vmx_report_failure() */
@@ -111,6 +116,10 @@ struct vm_exit {
 			bool walk; /* the access was the CPU's own walk of guest page tables */
 		} mem;
 		struct {
+			u16 offset;
+			u8 kind; /* VM_EXIT_APIC_ACCESS: enum vm_apic_access */
+		} apic;
+		struct {
 			u8 vector;
 			u8 insn_len; /* of ICEBP, which raises #DB as a trap of its own; else 0 */
 			bool has_error;
@@ -123,6 +132,14 @@ struct vm_exit {
 enum vm_io_flags { VM_IO_IN = 8, VM_IO_STRING = 16, VM_IO_REP = 32 };
 
 enum vm_cr_access { CR_WRITE, CR_READ, CR_CLTS, CR_LMSW };
+
+enum vm_apic_access {
+	APIC_ACCESS_READ,
+	APIC_ACCESS_WRITE,
+	APIC_ACCESS_FETCH,
+	APIC_ACCESS_EVENT, /* while an event was being delivered; it is queued again */
+	APIC_ACCESS_OTHER, /* by the CPU itself, with a physical address: a walk of page tables */
+};
 
 /* Registers that are not general ones, for vmx_get() and vmx_set(). */
 enum vcpu_reg {
@@ -192,7 +209,8 @@ struct vmx_vcpu {
 	bool stepping; /* the guest was seen to single-step: honour RFLAGS.TF when skipping */
 	u32 instruction_error; /* of the last entry that failed outright */
 	u64 qualification;     /* of the last entry that was refused */
-	bool careful;	       /* stepping, or a window is asked for: skip the exact way */
+	bool careful;	/* stepping, requested, or a window is asked for: skip the exact way */
+	bool requested; /* the CPU was given an interrupt to deliver, and may still have it */
 	struct vm_exit exit;
 
 	s32 cpu;      /* the CPU it is loaded on, -1: none */
@@ -204,7 +222,12 @@ struct vmx_vcpu {
 	struct vmx_lazy *lazy;
 	u32 heartbeat;	/* what the preemption timer starts from, in its own units */
 	s32 dirty_next; /* where in dirty_log the next entry is to be found; -1: all were taken */
-	u64 *dirty_log; /* what PML writes to, from the last entry down; NULL without PML */
+	u8 apic_rung;	/* enum vmx_apic_rung */
+	u8 apic_mode;	/* enum vmx_apic_mode */
+	u8 tpr_threshold;
+	u32 cpu2_controls; /* the secondary processor-based word as written */
+	u8 *apic_regs;	   /* the virtual-APIC page; the caller's */
+	u64 *dirty_log;	   /* what PML writes to, from the last entry down; NULL without PML */
 };
 
 extern struct vmx_caps vmx_caps;
@@ -311,6 +334,12 @@ void vmx_report_failure(struct vmx_vcpu *v, bool dump);
 void vmx_skip_instruction(struct vmx_vcpu *v);
 
 /**
+ * vmx_skip_bytes - the same for exits of which the CPU does not say how long the instruction is
+ * @len: its length, 1..15
+ */
+void vmx_skip_bytes(struct vmx_vcpu *v, unsigned int len);
+
+/**
  * vmx_skip_quickly - the same for exits that are frequent: three accesses to the VMCS instead of
  * five
  *
@@ -354,6 +383,11 @@ void vmx_set_pdptrs(struct vmx_vcpu *v, const u64 pdpte[4]);
 /** vmx_get_xcr0, vmx_set_xcr0 - the guest's XCR0; the caller has checked the value. */
 u64 vmx_get_xcr0(struct vmx_vcpu *v);
 void vmx_set_xcr0(struct vmx_vcpu *v, u64 value);
+
+/** vmx_get_xmm, vmx_set_xmm - the low 16 bytes of vector register @n, 0..15. The rest of it stays
+ * as it is. */
+void vmx_get_xmm(struct vmx_vcpu *v, unsigned int n, u8 value[16]);
+void vmx_set_xmm(struct vmx_vcpu *v, unsigned int n, const u8 value[16]);
 
 /** vmx_guest_xcr0_mask - the XCR0 bits a guest may have on this machine. */
 u64 vmx_guest_xcr0_mask(void);
@@ -400,6 +434,99 @@ unsigned int vmx_dirty_take(struct vmx_vcpu *v, gpa_t out[VMX_DIRTY_LOG]);
 /** vmx_dirty_rewind - let the CPU log from the start again; all of it has been taken. @v: loaded.
  */
 void vmx_dirty_rewind(struct vmx_vcpu *v);
+
+/*
+ * APIC virtualization (vmx/apic.c). A ladder: each rung has what those below it have. What a rung
+ * virtualizes the CPU does on a page of registers, the virtual-APIC page, at their xAPIC offsets.
+ */
+enum vmx_apic_rung {
+	VMX_APIC_EMULATE,  /* nothing: second-level faults, MSR and CR8 exits */
+	VMX_APIC_TPR,	   /* TPR shadow: CR8 without exits; VM_EXIT_TPR */
+	VMX_APIC_ACCESS,   /* the APIC-access page: VM_EXIT_APIC_ACCESS instead of a fault */
+	VMX_APIC_REGISTER, /* reads come from the virtual-APIC page, VM_EXIT_APIC_WRITE for writes
+			    */
+	VMX_APIC_DELIVERY, /* virtual-interrupt delivery; EOI and TPR writes without exits */
+	VMX_APIC_X2APIC,   /* the same for the MSRs of x2APIC mode */
+	NR_VMX_APIC_RUNGS,
+};
+
+/* What the guest's IA32_APIC_BASE says. */
+enum vmx_apic_mode {
+	VMX_APIC_DISABLED,
+	VMX_APIC_MEMORY,    /* xAPIC, at the address of the APIC-access page */
+	VMX_APIC_ELSEWHERE, /* xAPIC, at another: accesses are not virtualized */
+	VMX_APIC_MSRS,	    /* x2APIC */
+};
+
+/** vmx_apic_best - the highest rung that this CPU has with all below it. After vmx_probe(). */
+enum vmx_apic_rung vmx_apic_best(void);
+
+/** vmx_apic_missing - the name of a control that @rung needs and this CPU has not; NULL: none. */
+const char *vmx_apic_missing(enum vmx_apic_rung rung);
+
+/** vmx_apic_rung_name - as in `apic=`: emulate, tpr, access, register, delivery, x2apic. */
+const char *vmx_apic_rung_name(enum vmx_apic_rung rung);
+
+/**
+ * vmx_apic_init - choose the rung; before the vCPU's first run
+ * @v: loaded on this CPU
+ * @rung: at most vmx_apic_best()
+ * @regs: the virtual-APIC page: 4 KiB, aligned, the caller's until the vCPU is destroyed
+ *
+ * The mode is VMX_APIC_MEMORY (the state after RESET), the APIC-access address is not set yet.
+ */
+void vmx_apic_init(struct vmx_vcpu *v, enum vmx_apic_rung rung, u8 *regs);
+
+/**
+ * vmx_apic_set_mode - after a write of IA32_APIC_BASE
+ *
+ * Switches the secondary controls and the MSR bitmap. When the access page comes into use the
+ * caller has to set its address and to flush (vmx_apic_flush()) before the next entry.
+ */
+void vmx_apic_set_mode(struct vmx_vcpu *v, enum vmx_apic_mode mode);
+
+/* In cpu2_controls: the bits that are asked for on the way of every interrupt (vmx/controls.h). */
+#define VMX_APIC_ACCESS_ON   0x001u
+#define VMX_APIC_DELIVERY_ON 0x200u
+
+/** vmx_apic_uses_page - whether "virtualize APIC accesses" is on in the present mode. Any context.
+ */
+static inline bool vmx_apic_uses_page(const struct vmx_vcpu *v)
+{
+	return v->cpu2_controls & VMX_APIC_ACCESS_ON;
+}
+
+/** vmx_apic_delivers - whether "virtual-interrupt delivery" is on in the present mode. Any context.
+ */
+static inline bool vmx_apic_delivers(const struct vmx_vcpu *v)
+{
+	return v->cpu2_controls & VMX_APIC_DELIVERY_ON;
+}
+
+/** vmx_apic_set_page, vmx_apic_get_page - the host-physical address of the APIC-access page. */
+void vmx_apic_set_page(struct vmx_vcpu *v, hpa_t hpa);
+hpa_t vmx_apic_get_page(struct vmx_vcpu *v);
+
+/** vmx_apic_flush - drop what this CPU has cached of the VM's second-level translations, now. */
+void vmx_apic_flush(struct vmx_vcpu *v);
+
+/**
+ * vmx_apic_set_threshold - exit (VM_EXIT_TPR) when the guest's TPR class falls below this
+ * @threshold: 0..15, 0: never. From VMX_APIC_TPR on, where vmx_apic_delivers() is false.
+ */
+void vmx_apic_set_threshold(struct vmx_vcpu *v, u8 threshold);
+
+/**
+ * vmx_apic_set_requested, vmx_apic_set_in_service - the vector of the highest priority in the IRR
+ * (ISR) of the virtual-APIC page, 0: none. Where vmx_apic_delivers(); the CPU keeps them up to date
+ * itself while the guest runs.
+ */
+void vmx_apic_set_requested(struct vmx_vcpu *v, u8 vector);
+void vmx_apic_set_in_service(struct vmx_vcpu *v, u8 vector);
+
+/** vmx_apic_set_eoi_exits - the vectors whose EOI is a VM_EXIT_EOI, a bit each. Where
+ * vmx_apic_delivers(). */
+void vmx_apic_set_eoi_exits(struct vmx_vcpu *v, const u64 vectors[4]);
 
 /**
  * vmx_break_state - deliberately break one rule of the entry checks (experiment `entry`)

@@ -7,7 +7,6 @@
 
 #define APIC_BASE_EXTD BIT(10)
 #define APIC_BASE_EN   BIT(11)
-#define MSR_X2APIC     0x800 /* + MMIO offset / 16 */
 #define MSR_X2APIC_ICR 0x830
 #define ICR_DEST_SHIFT 24
 

@@ -8,20 +8,49 @@
 #define LAPIC_BASE 0xfee00000
 
 /* Registers, by their MMIO offset. */
-#define LAPIC_ID  0x020
-#define LAPIC_EOI 0x0b0
-#define LAPIC_SVR 0x0f0
-#define LAPIC_IRR 0x200 /* eight registers, 0x10 apart */
-#define LAPIC_ICR 0x300
+#define LAPIC_ID	    0x020
+#define LAPIC_VERSION	    0x030
+#define LAPIC_TPR	    0x080
+#define LAPIC_APR	    0x090
+#define LAPIC_PPR	    0x0a0
+#define LAPIC_EOI	    0x0b0
+#define LAPIC_LDR	    0x0d0
+#define LAPIC_DFR	    0x0e0
+#define LAPIC_SVR	    0x0f0
+#define LAPIC_ISR	    0x100 /* this one and the next two: eight registers, 0x10 apart */
+#define LAPIC_TMR	    0x180
+#define LAPIC_IRR	    0x200
+#define LAPIC_ESR	    0x280
+#define LAPIC_ICR	    0x300
+#define LAPIC_LVT_TIMER	    0x320
+#define LAPIC_LVT_THERMAL   0x330
+#define LAPIC_LVT_PMC	    0x340
+#define LAPIC_LVT_LINT0	    0x350
+#define LAPIC_LVT_LINT1	    0x360
+#define LAPIC_LVT_ERROR	    0x370
+#define LAPIC_TIMER_INITIAL 0x380
+#define LAPIC_TIMER_CURRENT 0x390
+#define LAPIC_TIMER_DIVIDE  0x3e0
+#define LAPIC_SELF_IPI	    0x3f0 /* x2APIC mode only */
+
+#define MSR_X2APIC 0x800 /* + MMIO offset / 16 */
 
 #define SVR_ENABLE BIT(8)
 
+#define LVT_MASKED	 0x10000
+#define LVT_PERIODIC	 0x20000
+#define LVT_TSC_DEADLINE 0x40000
+
 #define ICR_FIXED	   0x00000
+#define ICR_LOWEST	   0x00100
 #define ICR_NMI		   0x00400
 #define ICR_INIT	   0x00500
 #define ICR_STARTUP	   0x00600
+#define ICR_LOGICAL	   0x00800
 #define ICR_PENDING	   0x01000 /* xAPIC: not sent yet */
 #define ICR_ASSERT	   0x04000
+#define ICR_SELF	   0x40000
+#define ICR_ALL		   0x80000
 #define ICR_ALL_BUT_MYSELF 0xc0000
 
 /**

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* The guest's board: what is where, and the way of an access to its device. */
 #include "hv/dev/board.h"
-#include "hv/dev/apicpage.h"
 #include "hv/dev/debugcon.h"
 #include "hv/host/console.h"
 #include "hv/host/errno.h"
@@ -60,8 +59,7 @@ int board_init(struct board *b, struct vm *vm, const struct board_config *config
 	/* The port map is fixed: a clash is a mistake in this file. */
 	ret = add_ports(b);
 	BUG_ON(ret);
-	ret = apicpage_add(vm);
-	return ret ? ret : testdev_add(&b->testdev, &b->ports, vm);
+	return testdev_add(&b->testdev, &b->ports, vm);
 }
 
 static void flush_lines(struct board *b)
@@ -144,6 +142,9 @@ int board_handle(struct board *b, struct vcpu *vcpu)
 	if (ending_is_set(&b->ending))
 		return 1;
 	if (unlikely(vcpu->run.reason != RUN_EXIT_IO)) {
+		/* No device here holds a level: there is nothing to raise again. */
+		if (vcpu->run.reason == RUN_EXIT_EOI)
+			return 0;
 		end_by_exit(b, vcpu);
 		return 1;
 	}

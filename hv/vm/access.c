@@ -35,23 +35,29 @@ struct access {
 		   */
 	u64 new;  /* CMPXCHG: what is stored then */
 	bool done;
+	struct known_page *known; /* where to note the page that was found, or NULL */
 };
 
 #define LOOK_AGAIN 1 /* nothing was transferred, because something was changing */
 
 /* --- the transfer: table lock held ----------------------------------------------------------- */
 
-static void read_page(const u8 *p, struct access *a)
+/* Numbers are read whole: others may be writing them. */
+void access_read_bytes(const u8 *p, void *buf, u64 len)
 {
-	u64 value;
+	bool aligned = IS_ALIGNED((uintptr_t)p, len);
+	u64 value8;
+	u32 value4;
 
-	if ((a->len != 8 && a->len != 4) || !IS_ALIGNED(a->gpa, a->len)) {
-		memcpy(a->data, p, a->len);
-		return;
+	if (len == 8 && aligned) {
+		value8 = __atomic_load_n((const u64 *)(const void *)p, __ATOMIC_ACQUIRE);
+		memcpy(buf, &value8, sizeof(value8));
+	} else if (len == 4 && aligned) {
+		value4 = __atomic_load_n((const u32 *)(const void *)p, __ATOMIC_ACQUIRE);
+		memcpy(buf, &value4, sizeof(value4));
+	} else {
+		memcpy(buf, p, len);
 	}
-	value = a->len == 8 ? __atomic_load_n((const u64 *)p, __ATOMIC_ACQUIRE)
-			    : __atomic_load_n((const u32 *)p, __ATOMIC_ACQUIRE);
-	memcpy(a->data, &value, a->len);
 }
 
 static void write_page(u8 *p, const struct access *a)
@@ -82,7 +88,7 @@ static void transfer(struct vm_slot *slot, u8 *p, struct access *a)
 {
 	a->done = true;
 	switch (a->how) {
-	case ACCESS_READ: read_page(p, a); return;
+	case ACCESS_READ: access_read_bytes(p, a->data, a->len); return;
 	case ACCESS_WRITE: write_page(p, a); break;
 	case ACCESS_FILL: memset(p, *a->data, a->len); break;
 	case ACCESS_CMPXCHG: a->done = cmpxchg_page(p, a); break;
@@ -107,7 +113,8 @@ static int try_access(struct vm *vm, struct access *a, struct backing **missing,
 
 	race_point();
 	slot = slot_find(vm, a->gpa);
-	if (!slot || (a->how != ACCESS_READ && slot->flags & SLOT_READONLY))
+	if (!slot || slot->flags & SLOT_PRIVATE ||
+	    (a->how != ACCESS_READ && slot->flags & SLOT_READONLY))
 		return -EFAULT;
 	if (slot->invalid)
 		return LOOK_AGAIN;
@@ -126,6 +133,9 @@ static int try_access(struct vm *vm, struct access *a, struct backing **missing,
 	else
 		transfer(slot, (u8 *)phys_to_virt(page.hpa) + a->gpa % PAGE_SIZE, a);
 	spin_unlock(&vm->vmx.lock);
+	if (a->known && !err)
+		*a->known = (struct known_page){ ALIGN_DOWN(a->gpa, PAGE_SIZE) | KNOWN_PAGE, seq,
+						 page.hpa };
 	return err;
 }
 
@@ -214,62 +224,70 @@ static bool is_ram(struct vm *vm, gpa_t gpa, u64 len, bool write)
 	/* No slot reaches the end of what an address can say, so what wraps is not in one. */
 	for (u64 n; len && ok; gpa += n, len -= n) {
 		slot = slot_find(vm, gpa);
-		ok = slot && !(write && slot->flags & SLOT_READONLY);
+		ok = slot && !(slot->flags & (SLOT_PRIVATE | (write ? SLOT_READONLY : 0)));
 		n = ok ? min_u64(len, slot->size - (gpa - slot->base)) : 0;
 	}
 	slots_read_end(vm, phase);
 	return ok;
 }
 
-static int access(struct vm *vm, struct vcpu *vcpu, struct access a, u64 len)
+static int access(struct vm *vm, struct vcpu *vcpu, struct access *a, u64 len)
 {
 	int err = 0;
 
-	if (a.gpa % PAGE_SIZE + len > PAGE_SIZE || len > PAGE_SIZE)
-		err = is_ram(vm, a.gpa, len, a.how != ACCESS_READ) ? 0 : -EFAULT;
-	for (; len && !err; len -= a.len) {
-		a.len = min_u64(len, PAGE_SIZE - a.gpa % PAGE_SIZE);
-		err = access_page(vm, vcpu, &a);
-		a.gpa += a.len;
-		if (a.how != ACCESS_FILL)
-			a.data += a.len;
+	if (a->gpa % PAGE_SIZE + len > PAGE_SIZE || len > PAGE_SIZE)
+		err = is_ram(vm, a->gpa, len, a->how != ACCESS_READ) ? 0 : -EFAULT;
+	for (; len && !err; len -= a->len) {
+		a->len = min_u64(len, PAGE_SIZE - a->gpa % PAGE_SIZE);
+		err = access_page(vm, vcpu, a);
+		a->gpa += a->len;
+		if (a->how != ACCESS_FILL)
+			a->data += a->len;
 	}
 	return err;
 }
 
 int vm_read(struct vm *vm, gpa_t gpa, void *buf, size_t len)
 {
-	return access(vm, NULL, (struct access){ ACCESS_READ, gpa, .data = buf }, len);
+	return access(vm, NULL, &(struct access){ ACCESS_READ, gpa, .data = buf }, len);
 }
 
 int vm_write(struct vm *vm, gpa_t gpa, const void *buf, size_t len)
 {
-	return access(vm, NULL, (struct access){ ACCESS_WRITE, gpa, .data = (u8 *)(uintptr_t)buf },
+	return access(vm, NULL, &(struct access){ ACCESS_WRITE, gpa, .data = (u8 *)(uintptr_t)buf },
 		      len);
 }
 
 int vm_fill(struct vm *vm, gpa_t gpa, u8 byte, u64 len)
 {
-	return access(vm, NULL, (struct access){ ACCESS_FILL, gpa, .data = &byte }, len);
+	return access(vm, NULL, &(struct access){ ACCESS_FILL, gpa, .data = &byte }, len);
 }
 
 /* --- for a vCPU, by its own thread ----------------------------------------------------------- */
 
 int vcpu_read(struct vcpu *vcpu, gpa_t gpa, void *buf, size_t len)
 {
-	return access(vcpu->vm, vcpu, (struct access){ ACCESS_READ, gpa, .data = buf }, len);
+	return access(vcpu->vm, vcpu, &(struct access){ ACCESS_READ, gpa, .data = buf }, len);
+}
+
+int vcpu_read_noting(struct vcpu *vcpu, gpa_t gpa, void *buf, size_t len, struct known_page *known)
+{
+	return access_page(vcpu->vm, vcpu,
+			   &(struct access){ ACCESS_READ, gpa, len, buf, .known = known });
 }
 
 int vcpu_write(struct vcpu *vcpu, gpa_t gpa, const void *buf, size_t len)
 {
 	return access(vcpu->vm, vcpu,
-		      (struct access){ ACCESS_WRITE, gpa, .data = (u8 *)(uintptr_t)buf }, len);
+		      &(struct access){ ACCESS_WRITE, gpa, .data = (u8 *)(uintptr_t)buf }, len);
 }
 
 int vcpu_cmpxchg(struct vcpu *vcpu, gpa_t gpa, unsigned int size, u64 *expected, u64 value)
 {
 	/* Little-endian: its first @size bytes are what is compared. */
-	struct access a = { ACCESS_CMPXCHG, gpa, size, (u8 *)expected, value, false };
+	struct access a = {
+		ACCESS_CMPXCHG, gpa, size, (u8 *)expected, .new = value,
+	};
 	int err = access_page(vcpu->vm, vcpu, &a);
 
 	return err ? err : a.done;

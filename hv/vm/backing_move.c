@@ -18,6 +18,7 @@
 #include "hv/host/chaos.h"
 #include "hv/host/errno.h"
 #include "hv/host/timer.h"
+#include "hv/host/trace.h"
 #include "hv/vm/backing_internal.h"
 #include "hv/vm/internal.h"
 
@@ -120,6 +121,9 @@ static int flush(struct move *m)
 	list_for_each (pos, next, &m->views) {
 		struct list *first = m->views.next;
 
+		if (apic_page_owes_flush(affected_view(pos)->vm, affected_view(pos)->gpa,
+					 affected_view(pos)->size))
+			continue;
 		while (affected_view(first)->vm != affected_view(pos)->vm)
 			first = first->next;
 		if (first != pos)
@@ -133,6 +137,16 @@ static int flush(struct move *m)
 
 /* --- the whole ------------------------------------------------------------------------------- */
 
+/* For the timeline of a VM that is traced. */
+static void mark(struct move *m, const char *what)
+{
+	struct list *pos, *next;
+
+	list_for_each (pos, next, &m->views)
+		if (unlikely(affected_view(pos)->vm->traced))
+			trace(what, 0, 0);
+}
+
 static int take_away(struct move *m)
 {
 	int err;
@@ -144,11 +158,13 @@ static int take_away(struct move *m)
 	/* If one could not be zapped others were, and their tables wait for a flush. */
 	if (flush(m) && !err)
 		err = -ETIMEDOUT;
+	mark(m, "move: flushed");
 	race_point();
 	if (!err)
 		move_exchange(m);
 	race_point();
 	end(m);
+	mark(m, "move: copied, ended");
 	return err;
 }
 

@@ -16,22 +16,27 @@
 COUNTER(run_blocks, "run.blocks", "times a vCPU thread slept in vcpu_run()");
 COUNTER(run_fetches, "run.fetches", "times a vCPU thread slept until a page was there");
 
-/* Every event sets a request, so requests say whether anything happened since the last look. */
+/*
+ * Every event sets a request, so requests say whether anything happened since the last look. Where
+ * the APIC-access page is matters only to one that enters the guest.
+ */
 static bool may_sleep(struct vcpu *vcpu)
 {
-	return !atomic_load(&vcpu->requests) && !atomic_load(&vcpu->vm->hold);
+	return !(atomic_load(&vcpu->requests) & ~(u32)REQ_APIC_PAGE) &&
+	       !atomic_load(&vcpu->vm->hold);
 }
 
 /* It is told REQ_DIRTY without being woken, and has nothing to do for it before it runs again. */
 static bool nothing_to_do(struct vcpu *vcpu)
 {
-	return !(atomic_load(&vcpu->requests) & ~(u32)REQ_DIRTY) && !atomic_load(&vcpu->vm->hold);
+	return !(atomic_load(&vcpu->requests) & ~(u32)(REQ_DIRTY | REQ_APIC_PAGE)) &&
+	       !atomic_load(&vcpu->vm->hold);
 }
 
 /*
- * Nobody is left who could wake anybody: all vCPUs wait, and none has a request pending. A request
- * is made visible before its sender can block, and blocking takes halt_lock, so the last one to
- * block sees every request that was made.
+ * Nobody is left who could wake anybody: all vCPUs wait, none has a request pending, and no timer
+ * of a local APIC runs. A request is made visible before its sender can block, and blocking takes
+ * halt_lock, so the last one to block sees every request that was made.
  */
 static bool all_blocked(struct vm *vm)
 {
@@ -40,7 +45,9 @@ static bool all_blocked(struct vm *vm)
 	for (u32 i = 0; i < vm->nr_vcpus && all; i++) {
 		struct vcpu *v = vm->vcpu[i];
 
-		all = atomic_load(&v->gone) || (atomic_load(&v->blocked) && nothing_to_do(v));
+		/* The timer first: what it has posted before it stopped is seen then. */
+		all = atomic_load(&v->gone) ||
+		      (atomic_load(&v->blocked) && !lapic_timer_runs(v) && nothing_to_do(v));
 	}
 	return all && !vm->outside_events;
 }
@@ -88,7 +95,8 @@ static int sleep_blocked(struct vcpu *vcpu)
 }
 
 /*
- * Take the requests, and carry out those that are quick. Returns the others; REQ_EXIT alone when it
+ * Take the requests, and carry out those that are quick; one to reload the APIC-access page that
+ * comes too early stays. Returns them; REQ_EXIT alone when it
  * is among them: a vCPU that leaves has not looked at its events yet, and who waits for them is to
  * find them unseen.
  */
@@ -98,6 +106,8 @@ u32 vcpu_take_requests(struct vcpu *vcpu)
 
 	if (requests & REQ_DIRTY)
 		dirty_drain(vcpu);
+	if (requests & REQ_APIC_PAGE && !apic_page_reload(vcpu))
+		atomic_fetch_or_explicit(&vcpu->requests, REQ_APIC_PAGE, memory_order_seq_cst);
 	if (!(requests & REQ_EXIT))
 		return requests;
 	if (requests & REQ_EVENT)
@@ -160,7 +170,8 @@ int vcpu_block_for_vmm(struct vcpu *vcpu, struct cpu *cpu)
 			requests = vcpu_take_requests(vcpu);
 			if (requests & REQ_EXIT)
 				ret = -EINTR;
-			else if (!requests) /* else: look again, an event came with it */
+			else if (!(requests & ~(u32)REQ_APIC_PAGE)) /* else: look again, an event
+								       came with it */
 				ret = sleep_once(vcpu);
 		}
 	}

@@ -12,6 +12,7 @@
 /* Leaf 1 ECX and EDX */
 #define ECX_PCID      BIT(17)
 #define ECX_X2APIC    BIT(21)
+#define ECX_DEADLINE  BIT(24)
 #define ECX_XSAVE     BIT(26)
 #define ECX_OSXSAVE   BIT(27)
 #define ECX_GUEST     BIT(31)
@@ -143,7 +144,9 @@ static void fill_identity(struct vcpu *vcpu)
 	struct vcpu_cpuid *c = &vcpu->cpuid;
 
 	c->basic[1].ebx |= vcpu->id << 24 | VM_MAX_VCPUS << 16;
-	c->basic[1].ecx |= (u32)(ECX_X2APIC | ECX_GUEST);
+	c->basic[1].ecx |= (u32)(ECX_X2APIC | ECX_DEADLINE | ECX_GUEST);
+	if (vcpu->vm->no_x2apic)
+		c->basic[1].ecx &= ~(u32)ECX_X2APIC;
 	c->basic[1].edx |= (u32)(EDX_APIC | EDX_HTT);
 	/* "StillpointHV"; the second leaf gives the TSC frequency in kHz */
 	c->hypervisor[0] =
@@ -224,6 +227,7 @@ void vcpu_cpuid_update(struct vcpu *vcpu, u64 cr4)
 	struct cpuid_entry *e;
 
 	set_bit_if(&c->basic[1].ecx, ECX_OSXSAVE, cr4 & CR4_OSXSAVE);
+	set_bit_if(&c->basic[1].edx, EDX_APIC, lapic_mode(vcpu) != LAPIC_DISABLED);
 	e = find_subleaf(c, 7, 0);
 	if (e)
 		set_bit_if(&e->ecx, ECX7_OSPKE, cr4 & CR4_PKE);

@@ -5,9 +5,12 @@
  * for the whole register is ours. Source: Intel SDM, "Control Registers" and MOV to CR in the
  * instruction reference.
  */
+#include "hv/host/counter.h"
 #include "hv/host/errno.h"
 #include "hv/host/x86.h"
 #include "hv/vm/internal.h"
+
+COUNTER(apic_cr8_exits, "apic.cr8_exits", "accesses to CR8");
 
 #define CR0_DEFINED                                                                                \
 	(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | \
@@ -163,8 +166,7 @@ static int write_cr(struct vcpu *vcpu, unsigned int cr, u64 value)
 	case 8:
 		if (value & ~CR8_DEFINED)
 			return -EFAULT;
-		vcpu->lapic.tpr = (u8)(value << 4);
-		vcpu_request(vcpu, REQ_EVENT);
+		lapic_set_tpr(vcpu, (u8)(value << 4));
 		return 0;
 	default: return -EFAULT;
 	}
@@ -172,7 +174,7 @@ static int write_cr(struct vcpu *vcpu, unsigned int cr, u64 value)
 
 static u64 read_cr(struct vcpu *vcpu, unsigned int cr)
 {
-	return cr == 8 ? vcpu->lapic.tpr >> 4 : vmx_get(&vcpu->vmx, REG_CR3);
+	return cr == 8 ? lapic_get_tpr(vcpu) >> 4 : vmx_get(&vcpu->vmx, REG_CR3);
 }
 
 int vcpu_handle_cr(struct vcpu *vcpu)
@@ -182,6 +184,8 @@ int vcpu_handle_cr(struct vcpu *vcpu)
 	u64 cr0 = vmx_get(v, REG_CR0), value;
 	int err = 0;
 
+	if (e->cr.cr == 8)
+		count(&apic_cr8_exits);
 	switch (e->cr.kind) {
 	case CR_WRITE:
 		value = vmx_get_gpr(v, e->cr.gpr);

@@ -68,14 +68,10 @@ static void reset_keeping(struct vcpu *vcpu, int sipi_page)
 	vmx_set(v, REG_CR0, CR0_ET | cr0);
 }
 
-/* INIT: the local APIC too goes back to its reset value, but for its base. */
 static void take_init(struct vcpu *vcpu)
 {
-	u64 base = vcpu->lapic.base;
-
 	reset_keeping(vcpu, -1);
-	lapic_reset(vcpu);
-	vcpu->lapic.base = base;
+	lapic_signal_init(vcpu);
 	vcpu->mp_state = vcpu->id ? MP_WAIT_SIPI : MP_RUNNABLE;
 }
 
@@ -87,15 +83,25 @@ static void take_startup(struct vcpu *vcpu)
 	vcpu->mp_state = MP_RUNNABLE;
 }
 
+/*
+ * A processor remembers one NMI while it cannot take it. Of two that have come since the last look
+ * it would have taken the first at once, and remembered the other.
+ */
 static void take_nmi(struct vcpu *vcpu, bool *window)
 {
 	const struct vm_event nmi = { .vector = EXC_NMI, .type = EVENT_NMI };
+	_Atomic u32 *pending = &vcpu->lapic.pending;
+	u32 old = atomic_load(pending), taken;
 
 	if (!vmx_can_inject_nmi(&vcpu->vmx)) {
+		atomic_fetch_and(pending, ~(u32)LAPIC_NMI_TWICE);
 		*window = true;
 		return;
 	}
-	atomic_fetch_and(&vcpu->lapic.pending, ~(u32)LAPIC_NMI);
+	do {
+		taken = old & LAPIC_NMI_TWICE ? LAPIC_NMI_TWICE : LAPIC_NMI;
+	} while (!atomic_compare_exchange_weak(pending, &old, old & ~taken));
+	*window = taken == LAPIC_NMI_TWICE;
 	vmx_inject(&vcpu->vmx, &nmi);
 	vcpu->mp_state = MP_RUNNABLE;
 }
@@ -113,6 +119,43 @@ static void take_interrupt(struct vcpu *vcpu, u8 vector, bool *window)
 	vcpu->mp_state = MP_RUNNABLE;
 }
 
+/* A vector that only the task priority holds back: the CPU tells when the guest lowers that. */
+static u8 threshold(struct vcpu *vcpu, u8 requested)
+{
+	return requested >> 4 <= lapic_get_tpr(vcpu) >> 4 ? requested >> 4 : 0;
+}
+
+static void take_vector(struct vcpu *vcpu, bool *window)
+{
+	int requested = lapic_sync(vcpu), vector = lapic_allowed(vcpu, requested);
+
+	u8 limit = 0;
+
+	if (vector >= 0)
+		take_interrupt(vcpu, (u8)vector, window);
+	else if (requested >= 0 && vcpu->vm->apic_rung >= VMX_APIC_TPR)
+		limit = threshold(vcpu, (u8)requested);
+	if (unlikely(limit != vcpu->vmx.tpr_threshold))
+		vmx_apic_set_threshold(&vcpu->vmx, limit);
+}
+
+/*
+ * Virtual-interrupt delivery: the CPU compares priorities, waits until the guest can take the
+ * vector, and delivers it. But it does not end a HLT that exits.
+ */
+static void hand_over(struct vcpu *vcpu, bool *masked)
+{
+	int requested = lapic_sync(vcpu);
+
+	vmx_apic_set_requested(&vcpu->vmx, requested < 0 ? 0 : (u8)requested);
+	if (vcpu->mp_state != MP_HALTED || lapic_allowed(vcpu, requested) < 0)
+		return;
+	if (vmx_can_inject_intr(&vcpu->vmx))
+		vcpu->mp_state = MP_RUNNABLE;
+	else
+		*masked = true;
+}
+
 /*
  * What cannot be delivered now stays pending and gets a window exit. A halted vCPU with interrupts
  * disabled is not woken by an interrupt: it stays in HLT without a window. Returns whether nothing
@@ -122,11 +165,11 @@ static bool deliver(struct vcpu *vcpu)
 {
 	u32 pending = atomic_load(&vcpu->lapic.pending);
 	bool nmi_window = false, intr_window = false;
-	int vector;
 
 	if (pending & LAPIC_INIT) {
 		/* An NMI sent before INIT is gone with it; a SIPI sent after it is not. */
-		atomic_fetch_and(&vcpu->lapic.pending, ~(u32)(LAPIC_INIT | LAPIC_NMI));
+		atomic_fetch_and(&vcpu->lapic.pending,
+				 ~(u32)(LAPIC_INIT | LAPIC_NMI | LAPIC_NMI_TWICE));
 		take_init(vcpu);
 	}
 	if (atomic_load(&vcpu->lapic.pending) & LAPIC_SIPI) {
@@ -137,9 +180,10 @@ static bool deliver(struct vcpu *vcpu)
 		return true;
 	if (atomic_load(&vcpu->lapic.pending) & LAPIC_NMI)
 		take_nmi(vcpu, &nmi_window);
-	vector = lapic_highest(vcpu);
-	if (vector >= 0)
-		take_interrupt(vcpu, (u8)vector, &intr_window);
+	if (vmx_apic_delivers(&vcpu->vmx))
+		hand_over(vcpu, &intr_window);
+	else
+		take_vector(vcpu, &intr_window);
 	if (vcpu->mp_state == MP_RUNNABLE)
 		vmx_set_windows(&vcpu->vmx, nmi_window, intr_window);
 	return !nmi_window && !intr_window;
@@ -162,19 +206,19 @@ int vcpu_deliver_events(struct vcpu *vcpu)
 
 void vcpu_would_take(struct vcpu *vcpu, bool idle, struct vcpu_takes *t)
 {
-	t->queued = vmx_event_waits(&vcpu->vmx);
 	t->nmi = vmx_can_inject_nmi(&vcpu->vmx);
 	t->interrupts = idle || vmx_can_inject_intr(&vcpu->vmx);
 	t->above = lapic_priority(vcpu);
+	t->already = vmx_event_waits(&vcpu->vmx) || (t->interrupts && lapic_above(vcpu, t->above));
 }
 
 bool vcpu_has_event(struct vcpu *vcpu, const struct vcpu_takes *t)
 {
 	u32 pending = atomic_load(&vcpu->lapic.pending);
 
-	if ((pending & LAPIC_INIT) || t->queued || ((pending & LAPIC_NMI) && t->nmi))
+	if ((pending & LAPIC_INIT) || t->already || ((pending & LAPIC_NMI) && t->nmi))
 		return true;
-	return t->interrupts && lapic_above(vcpu, t->above);
+	return t->interrupts && lapic_posted_above(vcpu, t->above);
 }
 
 /*
@@ -186,7 +230,11 @@ void vcpu_leave_events(struct vcpu *vcpu)
 {
 	struct vcpu_takes takes;
 
-	vcpu_would_take(vcpu, false, &takes);
+	if (!lapic_has_any(vcpu) && !atomic_load(&vcpu->lapic.pending) &&
+	    !vmx_event_waits(&vcpu->vmx))
+		return;
+	/* What was handed over to the CPU and not delivered was not waited for with a window. */
+	vcpu_would_take(vcpu, vmx_apic_delivers(&vcpu->vmx), &takes);
 	if (!vcpu_has_event(vcpu, &takes))
 		return;
 	atomic_store_explicit(&vcpu->seen_seq, atomic_load(&vcpu->event_seq) - 1,

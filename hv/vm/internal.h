@@ -22,7 +22,7 @@ void vcpu_leave_events(struct vcpu *vcpu);
  * while it is out of the guest; @idle: interrupts, whatever its IF says.
  */
 struct vcpu_takes {
-	bool queued; /* an event waits in the VMCS: there is one */
+	bool already; /* an event waits in the VMCS, or in IRR: there is one */
 	bool nmi, interrupts;
 	u8 above; /* interrupts of a higher priority class than this */
 };
@@ -38,6 +38,8 @@ int vcpu_handle_io(struct vcpu *vcpu);
 int vcpu_complete_io(struct vcpu *vcpu);
 
 /* run.c */
+int vcpu_mmio(struct vcpu *vcpu,
+	      bool readonly);	  /* the access of VM_EXIT_MEMORY goes to the VMM: 0 */
 int vcpu_load(struct vcpu *vcpu); /* before it runs: 0 or -EBUSY */
 int vcpu_exit_error(struct vcpu *vcpu, const char *what);
 
@@ -90,6 +92,15 @@ int vm_flush_and_free(struct vm *vm, struct ept_unlinked *tables, u64 deadline);
  */
 int vcpu_read(struct vcpu *vcpu, gpa_t gpa, void *buf, size_t len);
 int vcpu_write(struct vcpu *vcpu, gpa_t gpa, const void *buf, size_t len);
+
+/*
+ * The same as vcpu_read(), inside one page: known.c, faster when it is the one that was read for
+ * @use the last time; and what that needs of access.c: to find the page and note where it is, and
+ * to copy bytes, numbers whole.
+ */
+int vcpu_read_known(struct vcpu *vcpu, enum known_use use, gpa_t gpa, void *buf, size_t len);
+int vcpu_read_noting(struct vcpu *vcpu, gpa_t gpa, void *buf, size_t len, struct known_page *known);
+void access_read_bytes(const u8 *p, void *buf, u64 len);
 int vcpu_cmpxchg(struct vcpu *vcpu, gpa_t gpa, unsigned int size, u64 *expected, u64 value);
 
 /*
@@ -99,8 +110,19 @@ int vcpu_cmpxchg(struct vcpu *vcpu, gpa_t gpa, unsigned int size, u64 *expected,
  */
 int vcpu_access_failed(struct vcpu *vcpu, int err, const char *what);
 
+/*
+ * mmio.c: the instruction at RIP accesses @gpa, where there is no memory but an APIC of the VM may
+ * be; @hidden: there is memory, but one hides it (-EACCES of vm_fault()). Carries it out. Returns
+ * RESUME_GUEST; 0 (an exit to the VMM is filled in: RUN_EXIT_EOI, or RUN_EXIT_MMIO where nothing of
+ * ours is); -EINTR, -EBUSY.
+ * vcpu_handle_apic_access(): the same for VM_EXIT_APIC_ACCESS.
+ */
+int vcpu_emulate_mmio(struct vcpu *vcpu, gpa_t gpa, bool hidden);
+int vcpu_handle_apic_access(struct vcpu *vcpu);
+
 /* walk.c: guest-linear to guest-physical by the guest's own tables. 0, -EFAULT with *error = #PF
  * code; other errors as vcpu_read(). */
-int vcpu_translate(struct vcpu *vcpu, gva_t va, bool write, gpa_t *gpa, u32 *error);
+enum walk_access { WALK_READ, WALK_WRITE, WALK_FETCH };
+int vcpu_translate(struct vcpu *vcpu, gva_t va, enum walk_access access, gpa_t *gpa, u32 *error);
 
 #endif

@@ -11,6 +11,7 @@
  * unnoticed.
  */
 #include "hv/host/print.h"
+#include "hv/vm/apic_page.h"
 #include "hv/vm/vm.h"
 
 void invalidate_begin(struct vm *vm, gpa_t gpa, u64 len)
@@ -27,6 +28,7 @@ void invalidate_begin(struct vm *vm, gpa_t gpa, u64 len)
 		i->end = max_u64(i->end, gpa + len);
 	}
 	spin_unlock(&vm->vmx.lock);
+	apic_page_invalidated(vm, gpa, len);
 }
 
 void invalidate_end(struct vm *vm)

@@ -52,7 +52,8 @@ static int locate(struct vcpu *vcpu, gva_t va, bool write, struct element *m)
 
 	for (unsigned int i = 0; i < vcpu->vmx.exit.io.size && !err; i++) {
 		m->bad = va + i;
-		err = vcpu_translate(vcpu, va + i, write, &m->gpa[i], &m->error);
+		err = vcpu_translate(vcpu, va + i, write ? WALK_WRITE : WALK_READ, &m->gpa[i],
+				     &m->error);
 	}
 	return err;
 }

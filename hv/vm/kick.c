@@ -124,8 +124,18 @@ void vcpu_event(struct vcpu *vcpu)
  * Translations were taken out of the tables. A vCPU that is outside compares its generation with
  * the VM's among the last instructions before it enters and flushes when it is behind; one that is
  * in the guest is kicked out to do so. One that has entered after the generation was advanced has
- * flushed; it may be inside again, and need not be waited for.
+ * flushed; it may be inside again, and need not be waited for. Unless it has to reload the address
+ * of the APIC-access page (hv/vm/apic_page.c): then it may have entered, and flushed on its way,
+ * after its last look at the requests.
  */
+static bool has_let_go(struct vcpu *vcpu, u64 gen)
+{
+	if (atomic_load_explicit(&vcpu->mode, memory_order_seq_cst) == OUTSIDE_GUEST_MODE)
+		return true;
+	return __atomic_load_n(&vcpu->vmx.flushed_gen, __ATOMIC_ACQUIRE) >= gen &&
+	       !(atomic_load_explicit(&vcpu->requests, memory_order_seq_cst) & REQ_APIC_PAGE);
+}
+
 int vm_flush(struct vm *vm, u64 deadline)
 {
 	u64 gen;
@@ -139,8 +149,7 @@ int vm_flush(struct vm *vm, u64 deadline)
 	for (u32 i = 0; i < nr; i++) {
 		struct vcpu *v = vm->vcpu[i];
 
-		while (atomic_load_explicit(&v->mode, memory_order_acquire) != OUTSIDE_GUEST_MODE &&
-		       __atomic_load_n(&v->vmx.flushed_gen, __ATOMIC_ACQUIRE) < gen) {
+		while (!has_let_go(v, gen)) {
 			if (ticks_now() > deadline) {
 				printk("# vCPU %u on CPU %u does not leave the guest (mode %u)\n",
 				       i, atomic_load(&v->cpu), atomic_load(&v->mode));

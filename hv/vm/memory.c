@@ -89,7 +89,7 @@ static u64 leaf_size(const struct vm *vm, const struct vm_slot *slot, gpa_t gpa,
 {
 	u64 size = EPT_SIZE_1G;
 
-	if (hole == EPT_SIZE_4K || slot->flags & SLOT_LOG_DIRTY)
+	if (hole == EPT_SIZE_4K || slot->flags & SLOT_LOG_DIRTY || vm->apic_page.covering)
 		return EPT_SIZE_4K;
 	if (hole < size || !fits(slot, gpa, page, size))
 		size = EPT_SIZE_2M;
@@ -103,6 +103,8 @@ static unsigned int leaf_rights(struct vm *vm, const struct vm_slot *slot, unsig
 {
 	if (slot->flags & SLOT_READONLY)
 		return EPT_READ | EPT_EXEC | EPT_DIRTY;
+	if (slot->flags & SLOT_PRIVATE)
+		return EPT_READ | EPT_WRITE | EPT_DIRTY;
 	if (!(slot->flags & SLOT_LOG_DIRTY))
 		return EPT_RWX | EPT_DIRTY;
 	return vm->dirty_how == DIRTY_PML || access & FAULT_WRITE ? EPT_RWX : EPT_READ | EPT_EXEC;
@@ -152,6 +154,14 @@ static int map_page(struct vm *vm, struct vm_slot *slot, gpa_t gpa, unsigned int
 	return err < 0 ? err : 0;
 }
 
+/* Under the table lock: an APIC is there and nothing else, and no page of memory may be mapped. */
+static bool is_apic(struct vm *vm, const struct vm_slot *slot, gpa_t gpa)
+{
+	if (slot->flags & SLOT_PRIVATE)
+		return vm->apic_page.inhibited;
+	return unlikely(vm->apic_page.covering) && apic_page_covered(vm, gpa);
+}
+
 /* --- faults ---------------------------------------------------------------------------------- */
 
 /* In a read section. As vm_fault(). */
@@ -173,6 +183,8 @@ static int resolve(struct vm *vm, gpa_t gpa, unsigned int access, struct backing
 	}
 	if (access & FAULT_WRITE && slot->flags & SLOT_READONLY)
 		return -EPERM;
+	if (access & FAULT_FETCH && slot->flags & SLOT_PRIVATE)
+		return -ENOENT;
 	*offset = ALIGN_DOWN(gpa - slot->base + slot->offset, PAGE_SIZE);
 	err = backing_find(slot->backing, *offset, &page);
 	if (err == -EAGAIN) {
@@ -186,7 +198,7 @@ static int resolve(struct vm *vm, gpa_t gpa, unsigned int access, struct backing
 	if (unlikely(invalidate_retry(vm, gpa, seq)))
 		count(&mem_retries);
 	else
-		err = map_page(vm, slot, gpa, access, &page);
+		err = is_apic(vm, slot, gpa) ? -EACCES : map_page(vm, slot, gpa, access, &page);
 	spin_unlock(&vm->vmx.lock);
 	return err;
 }
@@ -225,7 +237,8 @@ static int populate_next(struct vm *vm, gpa_t *gpa, bool *more)
 		*gpa = max_u64(*gpa, slot->base);
 		if (backing_look(slot->backing, *gpa - slot->base + slot->offset, &page)) {
 			spin_lock(&vm->vmx.lock);
-			if (!slot->invalid && !invalidate_retry(vm, *gpa, seq))
+			if (!slot->invalid && !invalidate_retry(vm, *gpa, seq) &&
+			    !is_apic(vm, slot, *gpa))
 				err = map_page(vm, slot, *gpa, FAULT_READ, &page);
 			if (!ept_lookup(&vm->vmx.ept, *gpa, &m))
 				size = m.size;

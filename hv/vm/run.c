@@ -14,6 +14,10 @@
 #include "hv/vm/internal.h"
 
 COUNTER(kicks_erroneous, "kick.erroneous", "kicks that found nothing to do");
+COUNTER(apic_access_exits, "apic.access_exits", "accesses to the APIC-access page");
+COUNTER(apic_write_exits, "apic.write_exits", "writes to the virtual-APIC page");
+COUNTER(apic_eoi_exits, "apic.eoi_exits", "virtualized EOIs of level-triggered interrupts");
+COUNTER(apic_tpr_exits, "apic.tpr_exits", "task priorities that fell below the threshold");
 COUNTER(run_yields, "run.yields", "times a vCPU gave its CPU to another thread");
 
 int vcpu_exit_error(struct vcpu *vcpu, const char *what)
@@ -61,8 +65,7 @@ static int leave(struct vcpu *vcpu)
 	return -EINTR;
 }
 
-/* Not entered, or kicked out: find out what somebody wants. */
-static int look_again(struct vcpu *vcpu, struct cpu *cpu)
+static int look_once(struct vcpu *vcpu, struct cpu *cpu)
 {
 	u32 requests;
 
@@ -81,7 +84,37 @@ static int look_again(struct vcpu *vcpu, struct cpu *cpu)
 	return RESUME_GUEST;
 }
 
-static int mmio(struct vcpu *vcpu, bool readonly)
+/*
+ * The APIC-access page is on its way to another frame: no entry until its address can be reloaded.
+ * Who moves it may be a thread of this CPU. The request bars the entry that is tried next; with
+ * STALL_BAIL none is tried. Everything else that is requested meanwhile is done.
+ */
+static noinline int stall(struct vcpu *vcpu, struct cpu *cpu)
+{
+	bool bail = vcpu->vm->apic_page.stall == STALL_BAIL;
+	int ret = RESUME_GUEST;
+
+	do {
+		cpu_relax();
+		if (atomic_load(&cpu->nr_runnable))
+			ret = yield(vcpu, cpu);
+		if (bail && ret == RESUME_GUEST)
+			ret = look_once(vcpu, cpu);
+	} while (bail && ret == RESUME_GUEST && atomic_load(&vcpu->requests) & REQ_APIC_PAGE);
+	return ret;
+}
+
+/* Not entered, or kicked out: find out what somebody wants. */
+static int look_again(struct vcpu *vcpu, struct cpu *cpu)
+{
+	int ret = look_once(vcpu, cpu);
+
+	if (unlikely(atomic_load(&vcpu->requests) & REQ_APIC_PAGE) && ret == RESUME_GUEST)
+		ret = stall(vcpu, cpu);
+	return ret;
+}
+
+int vcpu_mmio(struct vcpu *vcpu, bool readonly)
 {
 	const struct vm_exit *e = &vcpu->vmx.exit;
 
@@ -109,10 +142,22 @@ static int handle_memory(struct vcpu *vcpu)
 	case 0:
 	case -EINTR: return RESUME_GUEST; /* the loop sees the hold */
 	case -EAGAIN: return vcpu_fetch(vcpu, missing, offset);
-	case -ENOENT: return mmio(vcpu, false);
-	case -EPERM: return mmio(vcpu, true);
+	case -ENOENT:
+	case -EACCES:
+		return e->mem.fetch ? vcpu_mmio(vcpu, false)
+				    : vcpu_emulate_mmio(vcpu, e->mem.gpa, err == -EACCES);
+	case -EPERM:
+		return unlikely(lapic_covers(vcpu, e->mem.gpa))
+			       ? vcpu_emulate_mmio(vcpu, e->mem.gpa, true)
+			       : vcpu_mmio(vcpu, true);
 	default: return vcpu_exit_error(vcpu, "no memory for a page or its second-level tables");
 	}
+}
+
+/* What the local APIC says: 0, or 1 when the VMM has to hear of it. */
+static int to_vmm_if(int told)
+{
+	return told ? 0 : RESUME_GUEST;
 }
 
 /* PML's buffer is full. */
@@ -192,12 +237,19 @@ static noinline int handle(struct vcpu *vcpu, u32 reason)
 		return atomic_load(&cpu->nr_runnable) ? yield(vcpu, cpu) : RESUME_GUEST;
 	case VM_EXIT_HLT: return handle_hlt(vcpu, cpu);
 	case VM_EXIT_RDMSR: return vcpu_handle_rdmsr(vcpu);
-	case VM_EXIT_WRMSR: return vcpu_handle_wrmsr(vcpu);
 	case VM_EXIT_HYPERCALL: return handle_hypercall(vcpu);
 	case VM_EXIT_CR: return vcpu_handle_cr(vcpu);
 	case VM_EXIT_MEMORY: return handle_memory(vcpu);
 	case VM_EXIT_DIRTY_FULL: return handle_dirty_full(vcpu);
 	case VM_EXIT_EXCEPTION: return vcpu_handle_exception(vcpu);
+	case VM_EXIT_APIC_ACCESS: count(&apic_access_exits); return vcpu_handle_apic_access(vcpu);
+	case VM_EXIT_APIC_WRITE:
+		count(&apic_write_exits);
+		return to_vmm_if(lapic_written(vcpu, vcpu->vmx.exit.apic.offset));
+	case VM_EXIT_EOI:
+		count(&apic_eoi_exits);
+		return to_vmm_if(lapic_eoi_virtualized(vcpu, vcpu->vmx.exit.vector));
+	case VM_EXIT_TPR: count(&apic_tpr_exits); return take_events(vcpu, cpu);
 	case VM_EXIT_WINDOW: return take_events(vcpu, cpu);
 	case VM_EXIT_XSETBV: return vcpu_handle_xsetbv(vcpu);
 	case VM_EXIT_CACHE: vmx_skip_instruction(&vcpu->vmx); return RESUME_GUEST;
@@ -232,6 +284,7 @@ static void watch_entry(struct vcpu *vcpu)
 	}
 	if (vcpu->watched & WATCH_TRACE)
 		trace("vcpu: in", vcpu->id, 0);
+	apic_page_watch(vcpu);
 }
 
 static void watch_exit(struct vcpu *vcpu, u32 reason)
@@ -281,6 +334,8 @@ static __always_inline int run_loop(struct vcpu *vcpu, bool watched)
 			handle_cpuid(vcpu);
 		else if (likely(reason == VM_EXIT_IO))
 			ret = vcpu_handle_io(vcpu);
+		else if (reason == VM_EXIT_WRMSR)
+			ret = vcpu_handle_wrmsr(vcpu);
 		else
 			ret = handle(vcpu, reason);
 	} while (ret == RESUME_GUEST);
@@ -330,6 +385,7 @@ int vcpu_load(struct vcpu *vcpu)
 {
 	if (vmx_load(&vcpu->vmx))
 		return -EBUSY;
+	lapic_timer_load(vcpu);
 	announce_first_guest();
 	return 0;
 }

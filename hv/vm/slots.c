@@ -162,6 +162,11 @@ struct vm_slot *slot_by_id(struct vm *vm, u32 id)
 	return id < VM_MAX_SLOTS ? active(vm)->by_id[id] : NULL;
 }
 
+struct vm_slot *slot_private(struct vm *vm)
+{
+	return active(vm)->by_id[SLOT_ID_APIC];
+}
+
 struct vm_slot *slot_next(struct vm *vm, gpa_t gpa)
 {
 	return slot_set_above(active(vm), gpa);
@@ -169,5 +174,7 @@ struct vm_slot *slot_next(struct vm *vm, gpa_t gpa)
 
 u32 slots_count(struct vm *vm)
 {
-	return active(vm)->nr;
+	const struct slot_set *set = active(vm);
+
+	return set->nr - !!set->by_id[SLOT_ID_APIC];
 }

@@ -28,7 +28,8 @@
 #include "hv/vm/backing.h"
 
 #define VM_MAX_SLOTS  512
-#define SLOT_LIST_MAX 64 /* items of a change list */
+#define SLOT_ID_APIC  VM_MAX_SLOTS /* the private slot of hv/vm/apic_page.h; not for callers */
+#define SLOT_LIST_MAX 64	   /* items of a change list */
 
 struct vm;
 struct slot_set;
@@ -39,6 +40,7 @@ struct dirty_log;
 enum slot_flags {
 	SLOT_READONLY = 1,  /* a guest's write is an MMIO exit */
 	SLOT_LOG_DIRTY = 2, /* keep a dirty log; not with SLOT_READONLY */
+	SLOT_PRIVATE = 4,   /* not memory: only the guest's accesses find it; not for callers */
 };
 
 struct vm_slot {
@@ -103,6 +105,7 @@ struct vm_slots {
 	u32 nr_spare;
 	/* Taken out, but a vCPU that does not leave the guest may still use their memory. */
 	struct slot_object *late;
+	bool changing_private;	/* the change under way is of a private slot */
 	_Atomic u32 generation; /* advanced at every swap */
 	enum slot_zap zap;
 };
@@ -145,7 +148,8 @@ struct vm_slot *slot_by_id(struct vm *vm, u32 id);
  */
 struct vm_slot *slot_next(struct vm *vm, gpa_t gpa);
 
-/** slots_count - how many there are. Any thread; a number that may have changed since. */
+/** slots_count - how many there are, the private one left out. Any thread; a number that may have
+ * changed since. */
 u32 slots_count(struct vm *vm);
 
 #endif

@@ -304,6 +304,26 @@ static int change(struct slot_work *w, const struct slot_change *list, unsigned 
 	return err;
 }
 
+static void report_init(struct slot_report *report)
+{
+	report->pause = report->resume = report->drain = report->zap = 0;
+	report->flush = report->free = report->total = report->item = 0;
+	report->why[0] = '\0';
+}
+
+int slots_change_private(struct vm *vm, const struct slot_change *c)
+{
+	struct slot_report report;
+	struct slot_work w = { .vm = vm, .report = &report };
+	int err;
+
+	report_init(&report);
+	vm->slots.changing_private = true;
+	err = change(&w, c, 1, SLOTS_LIVE);
+	vm->slots.changing_private = false;
+	return err;
+}
+
 int vm_change_slots(struct vm *vm, const struct slot_change *list, unsigned int n,
 		    enum slot_way way, struct slot_report *report)
 {
@@ -315,9 +335,7 @@ int vm_change_slots(struct vm *vm, const struct slot_change *list, unsigned int 
 	if (!report)
 		report = &unused;
 	w.report = report;
-	report->pause = report->resume = report->drain = report->zap = 0;
-	report->flush = report->free = report->total = report->item = 0;
-	report->why[0] = '\0';
+	report_init(report);
 	if (!n || n > SLOT_LIST_MAX)
 		return slot_refuse(report, -EINVAL, "a list of %u items: 1 to %u can be", n,
 				   SLOT_LIST_MAX);

@@ -2,6 +2,7 @@
 /* Whether an item of a change list can be done, and if not, why: each reason has its own error. */
 #include "hv/host/errno.h"
 #include "hv/host/print.h"
+#include "hv/vm/vcpu.h"
 #include "hv/vm/slots_internal.h"
 
 typedef unsigned long long llu;
@@ -64,6 +65,11 @@ static int check_range(struct vm *vm, const struct slot_change *s, struct slot_r
 	if (s->base + s->size > vm->vmx.ept.limit || !(s->base + s->size))
 		return slot_refuse(r, -ERANGE, "%#llx bytes at %#llx: no address beyond %#llx",
 				   (llu)s->size, (llu)s->base, (llu)vm->vmx.ept.limit - 1);
+	/* Also when its slot has been deleted: the vCPUs have it there. */
+	if (vm->apic_page.backing && s->base <= LAPIC_DEFAULT_BASE &&
+	    LAPIC_DEFAULT_BASE - s->base < s->size)
+		return slot_refuse(r, -EEXIST, "slot %u would overlap the local APIC at %#llx",
+				   s->id, (llu)LAPIC_DEFAULT_BASE);
 	return slot_check_memory(s, r);
 }
 
@@ -153,12 +159,22 @@ static int check_merge(struct slot_set *set, const struct vm_slot *s, const stru
 		   : 0;
 }
 
+/* Its id and its flags nobody else can ask for. */
+static int check_private(struct slot_set *set, const struct slot_change *c, struct slot_report *r)
+{
+	if (c->op == SLOT_DELETE)
+		return set->by_id[c->id] ? 0 : -ENOENT;
+	return set->by_id[c->id] ? -EEXIST : check_free(set, c, NULL, r);
+}
+
 int slot_check(struct vm *vm, struct slot_set *set, const struct slot_change *c,
 	       struct slot_report *r)
 {
 	const struct vm_slot *s;
 	int err;
 
+	if (unlikely(vm->slots.changing_private))
+		return check_private(set, c, r);
 	if (c->op == SLOT_CREATE)
 		return check_create(vm, set, c, r);
 	err = check_exists(set, c->id, r);

@@ -37,7 +37,7 @@ struct slot_set {
 	u32 nr_nodes; /* as many as there are slots, in this set or not: inserting cannot fail */
 	struct slot_node *spare;  /* not in the tree */
 	struct slot_node *hollow; /* those that were hollow at some time since the last settling */
-	struct vm_slot *by_id[VM_MAX_SLOTS];
+	struct vm_slot *by_id[VM_MAX_SLOTS + 1]; /* the last: SLOT_ID_APIC */
 };
 
 /* What becomes of the translations of a range. */
@@ -68,6 +68,9 @@ void slot_free(struct vm *vm, struct vm_slot *slot);
 
 /* As slot_free(), but a CPU may still use its memory: when the VM ends. */
 void slot_free_late(struct vm *vm, struct vm_slot *slot);
+
+/* The private slot, or NULL. Context as slot_find(). */
+struct vm_slot *slot_private(struct vm *vm);
 
 /* --- slot_set.c ------------------------------------------------------------------------------ */
 
@@ -133,6 +136,9 @@ int slot_refuse(struct slot_report *report, int err, const char *fmt, ...) __pri
 
 /* Take vm->change_mutex, at a time when no other thread holds the VM. */
 void slots_lock(struct vm *vm);
+
+/* vm_change_slots() for one item that concerns the private slot. change_mutex held. */
+int slots_change_private(struct vm *vm, const struct slot_change *c);
 
 /* --- slots_step.c ---------------------------------------------------------------------------- */
 

@@ -61,8 +61,16 @@ static int init_vcpu(struct vcpu *v, struct vm *vm)
 		return err;
 	if (vm->kick_timer)
 		vmx_set_heartbeat(&v->vmx, vm->kick_timer);
+	err = vmx_load(&v->vmx);
+	if (!err)
+		err = lapic_create(v);
+	vmx_unload(&v->vmx);
+	if (err) {
+		vmx_vcpu_destroy(&v->vmx);
+		return err;
+	}
 	vcpu_cpuid_init(v);
-	lapic_reset(v);
+	atomic_store(&v->requests, REQ_APIC_PAGE);
 	return 0;
 }
 
@@ -73,12 +81,16 @@ static int init_vcpu(struct vcpu *v, struct vm *vm)
 int vcpu_create(struct vcpu **out, struct vm *vm)
 {
 	struct vcpu *v = NULL;
-	int err = -ENOSPC;
+	int err = 0;
 	u32 id;
 
 	mutex_lock(&vm->change_mutex);
 	id = atomic_load(&vm->nr_vcpus);
-	if (id < VM_MAX_VCPUS) {
+	if (!vm->apic_page.backing)
+		err = apic_page_create(vm);
+	if (!err && id == VM_MAX_VCPUS)
+		err = -ENOSPC;
+	if (!err) {
 		v = new_vcpu(vm, id);
 		err = v ? init_vcpu(v, vm) : -ENOMEM;
 	}
@@ -99,6 +111,7 @@ void vcpu_destroy(struct vcpu *vcpu)
 	if (atomic_exchange(&vcpu->gone, true))
 		return;
 	wake_all(&vcpu->pollers);
+	lapic_retire(vcpu);
 	/* Those who are left may all be asleep: let them find out. */
 	for (u32 i = 0; i < atomic_load(&vcpu->vm->nr_vcpus); i++)
 		vcpu_request(vcpu->vm->vcpu[i], REQ_LOOK);
@@ -108,6 +121,7 @@ void vcpu_destroy(struct vcpu *vcpu)
 
 void vcpu_unload(struct vcpu *vcpu)
 {
+	lapic_timer_unload(vcpu);
 	vmx_unload(&vcpu->vmx);
 }
 
@@ -121,10 +135,21 @@ void vcpu_set_mp_state(struct vcpu *vcpu, enum vcpu_mp_state s)
 	vcpu->mp_state = (u16)s;
 }
 
+/* It stays loaded, and the next vcpu_run() finds it so: with its timer running. */
+static int load(struct vcpu *vcpu)
+{
+	bool loaded = vmx_is_loaded(&vcpu->vmx);
+	int err = vmx_load(&vcpu->vmx);
+
+	if (!err && !loaded)
+		lapic_timer_load(vcpu);
+	return err;
+}
+
 int vcpu_get_regs(struct vcpu *vcpu, struct vcpu_regs *regs)
 {
 	unsigned int phase = slots_read_begin(vcpu->vm);
-	int err = vmx_load(&vcpu->vmx);
+	int err = load(vcpu);
 
 	for (unsigned int r = 0; r < NR_GPRS && !err; r++)
 		regs->gpr[r] = vmx_get_gpr(&vcpu->vmx, r);
@@ -139,7 +164,7 @@ int vcpu_get_regs(struct vcpu *vcpu, struct vcpu_regs *regs)
 int vcpu_set_regs(struct vcpu *vcpu, const struct vcpu_regs *regs)
 {
 	unsigned int phase = slots_read_begin(vcpu->vm);
-	int err = vmx_load(&vcpu->vmx);
+	int err = load(vcpu);
 
 	for (unsigned int r = 0; r < NR_GPRS && !err; r++)
 		vmx_set_gpr(&vcpu->vmx, r, regs->gpr[r]);

@@ -10,6 +10,7 @@
 #include "hv/host/thread.h"
 #include "hv/host/types.h"
 #include "hv/vm/cpuid.h"
+#include "hv/vm/insn.h"
 #include "hv/vm/lapic.h"
 #include "hv/vm/vm.h"
 #include "vmx/vmx.h"
@@ -21,10 +22,11 @@ enum vcpu_mode {
 };
 
 enum vcpu_request {
-	REQ_EVENT = 1, /* look at the pending events: NMI, INIT, SIPI, the local APIC */
-	REQ_EXIT = 2,  /* leave vcpu_run() with -EINTR */
-	REQ_DIRTY = 4, /* hand over what PML has logged */
-	REQ_LOOK = 8,  /* nothing by itself: go through the outer loop once (tests of kicks) */
+	REQ_EVENT = 1,	    /* look at the pending events: NMI, INIT, SIPI, the local APIC */
+	REQ_EXIT = 2,	    /* leave vcpu_run() with -EINTR */
+	REQ_DIRTY = 4,	    /* hand over what PML has logged */
+	REQ_APIC_PAGE = 16, /* the APIC-access page has moved: reload its address */
+	REQ_LOOK = 8,	    /* nothing by itself: go through the outer loop once (tests of kicks) */
 };
 
 enum vcpu_mp_state {
@@ -45,6 +47,7 @@ enum run_exit {
 	RUN_EXIT_SHUTDOWN,     /* triple fault */
 	RUN_EXIT_ENTRY_FAILED, /* the CPU refused the guest's state */
 	RUN_EXIT_ERROR,	       /* .error: something that is not emulated */
+	RUN_EXIT_EOI,	       /* .eoi: the guest has ended a level-triggered interrupt */
 	RUN_EXIT_RUNNABLE,     /* MP_HALTED_USERSPACE, MP_INACTIVE_VTL: there is an event */
 };
 
@@ -64,6 +67,9 @@ struct vcpu_run {
 			bool readonly; /* a write to a read-only slot */
 		} mmio;
 		struct {
+			u8 vector;
+		} eoi;
+		struct {
 			const char *what;
 			u64 rip;
 		} error;
@@ -74,6 +80,23 @@ enum vcpu_watched {
 	WATCH_CHAOS = 1,  /* race points and assertions in the run loop */
 	WATCH_POSTED = 2, /* clear `kicked` right before entry */
 	WATCH_TRACE = 4,  /* trace every entry and exit */
+};
+
+/* Where a page of guest memory was found, and before which invalidations: hv/vm/known.c. */
+enum known_use { KNOWN_TABLE /* and its level, 0 to 3 */, KNOWN_CODE = 4, NR_KNOWN };
+
+struct known_page {
+#define KNOWN_PAGE 1ull
+	gpa_t gpa; /* | KNOWN_PAGE when there is one */
+	u64 seq;
+	hpa_t hpa;
+};
+
+/* An instruction that was decoded: hv/vm/mmio.c. */
+struct decoded {
+	u64 code[2];
+	u8 mode; /* 16, 32, 64; 0: none */
+	struct insn insn;
 };
 
 /* The registers a VMM may look at and set. */
@@ -106,7 +129,9 @@ struct vcpu {
 	_Atomic bool gone;  /* destroyed */
 	struct wait_queue pollers;
 	_Atomic bool blocked; /* waiting in vcpu_run(); written under vm->halt_lock */
-	bool io_pending;      /* run.io is to be completed by the next vcpu_run() */
+	struct known_page known[NR_KNOWN];
+	struct decoded decoded[8];
+	bool io_pending; /* run.io is to be completed by the next vcpu_run() */
 	struct vcpu_cpuid cpuid;
 	struct lapic lapic;
 	struct vcpu_run run;
@@ -115,6 +140,7 @@ struct vcpu {
 	_Atomic bool dirty_wanted;  /* somebody waits for that, and it was not done since */
 	u64 cr4_may;		    /* CR4 bits the guest's CPUID allows */
 	u64 misc_enable;
+	u64 flushed_owed; /* FLUSH_RELOAD: what of apic_page.owed it has flushed for */
 	struct {
 		u64 left; /* repetitions to go, the current one included */
 		gva_t linear;

@@ -78,6 +78,7 @@ int vm_create(struct vm **out)
 		kfree(vm);
 		return err;
 	}
+	apic_page_init(vm);
 	vm->dirty_how = vm->vmx.pml ? DIRTY_PML : DIRTY_WRITE_PROTECT;
 	*out = vm;
 	return 0;
@@ -90,8 +91,11 @@ void vm_destroy(struct vm *vm)
 	wait_end(vm);
 	/* A move of a backing may use this VM, its vCPUs too, until the slots are off it. */
 	slots_destroy(vm);
-	for (u32 i = 0; i < vm->nr_vcpus; i++)
+	apic_page_destroy(vm);
+	for (u32 i = 0; i < vm->nr_vcpus; i++) {
+		lapic_destroy(vm->vcpu[i]);
 		kfree(vm->vcpu[i]);
+	}
 	vmx_vm_destroy(&vm->vmx);
 	kfree(vm);
 }
@@ -106,6 +110,11 @@ void vm_set_traced(struct vm *vm, bool on)
 	vm->traced = on;
 	for (u32 i = 0; i < vm->nr_vcpus; i++)
 		vcpu_choose_loop(vm->vcpu[i]);
+}
+
+void vm_hide_x2apic(struct vm *vm)
+{
+	vm->no_x2apic = true;
 }
 
 void vm_expect_events(struct vm *vm)

@@ -12,6 +12,7 @@
 #include "hv/host/mutex.h"
 #include "hv/host/spinlock.h"
 #include "hv/host/types.h"
+#include "hv/vm/apic_page.h"
 #include "hv/vm/dirty.h"
 #include "hv/vm/invalidate.h"
 #include "hv/vm/kick.h"
@@ -36,6 +37,10 @@ struct vm {
 	struct vm_readers readers;
 	struct vm_invalidation invalidation;
 	enum dirty_how dirty_how;
+	struct vm_apic_page apic_page;
+	u8 apic_rung;		       /* enum vmx_apic_rung of its vCPUs */
+	bool no_x2apic;		       /* vm_hide_x2apic() */
+	_Atomic bool apic_ids_changed; /* a guest has given an APIC in xAPIC mode another ID */
 
 	enum kick_transport kick;
 	u64 kick_timer; /* KICK_TIMER: guest ticks between two looks */
@@ -121,8 +126,9 @@ enum fault_access { FAULT_READ = 1, FAULT_WRITE = 2, FAULT_FETCH = 4 };
  * @offset: where in it; the caller got a reference
  *
  * Returns 0 (mapped, or somebody else did it, or what it found has changed meanwhile: let the guest
- * try again), -ENOENT (no RAM there), -EPERM (a write to a read-only slot), -EAGAIN (the page is
- * not there: backing_wait()), -EINTR (the VM is held), -ENOMEM. Thread context; does not sleep.
+ * try again), -ENOENT (no RAM there), -EACCES (a local APIC is in its place), -EPERM (a write to a
+ * read-only slot), -EAGAIN (the page is not there: backing_wait()), -EINTR (the VM is held),
+ * -ENOMEM. Thread context; does not sleep.
  */
 int vm_fault(struct vm *vm, gpa_t gpa, unsigned int access, struct backing **missing, u64 *offset);
 
@@ -147,6 +153,9 @@ void vm_stop(struct vm *vm);
  * For timelines; see hv/host/trace.h. Before the first vcpu_run().
  */
 void vm_set_traced(struct vm *vm, bool on);
+
+/** vm_hide_x2apic - the guest has no x2APIC mode. Before the first vCPU. */
+void vm_hide_x2apic(struct vm *vm);
 
 /**
  * vm_expect_events - others than its vCPUs post events for this VM

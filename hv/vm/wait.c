@@ -48,18 +48,28 @@ void wait_kicked(struct vcpu *vcpu)
 		wait_wake(vcpu);
 }
 
+/*
+ * With virtual-interrupt delivery an interrupt is the CPU's once an entry has seen it. Without, one
+ * that the guest cannot take yet would stay unseen until its window opens; there is no window here,
+ * but the registers say whether it was taken. They are of another CPU perhaps, at this moment: then
+ * a vCPU is taken for ready that has just taken its interrupt.
+ */
+static noinline bool is_handed_over(struct vcpu *vcpu)
+{
+	return vmx_apic_delivers(&vcpu->vmx) && lapic_above(vcpu, lapic_priority(vcpu));
+}
+
 u32 vcpu_poll(struct vcpu *vcpu)
 {
-	u32 ready = atomic_load_explicit(&vcpu->gone, memory_order_seq_cst) ? WAIT_GONE : 0;
+	u32 gone = atomic_load_explicit(&vcpu->gone, memory_order_seq_cst) ? WAIT_GONE : 0;
 
 	if (vcpu->vm->wait == WAIT_POSTED)
-		return atomic_load_explicit(&vcpu->kicked, memory_order_seq_cst)
-			       ? ready | WAIT_EVENT
-			       : ready;
-	if (atomic_load_explicit(&vcpu->event_seq, memory_order_seq_cst) !=
-	    atomic_load_explicit(&vcpu->seen_seq, memory_order_seq_cst))
-		ready |= WAIT_EVENT;
-	return ready;
+		return atomic_load_explicit(&vcpu->kicked, memory_order_seq_cst) ? gone | WAIT_EVENT
+										 : gone;
+	if (likely(atomic_load_explicit(&vcpu->event_seq, memory_order_seq_cst) !=
+		   atomic_load_explicit(&vcpu->seen_seq, memory_order_seq_cst)))
+		return gone | WAIT_EVENT;
+	return is_handed_over(vcpu) ? gone | WAIT_EVENT : gone;
 }
 
 static int look(struct vcpu_wait *set, unsigned int n)

@@ -11,7 +11,8 @@
  *
  * An event that the guest could not take when it was looked at, because its interrupts or NMIs were
  * off, has not been seen in this sense: a vCPU that leaves with one is ready at once. A vector that
- * was masked by its priority has; when the guest unmasks it, it is looked at again.
+ * was masked by its priority has; when the guest unmasks it, it is looked at again. Where the CPU
+ * delivers interrupts by itself (VMX_APIC_DELIVERY) both are so until it has delivered the vector.
  *
  * Source: "[RFC 13/33] KVM: Allow polling vCPUs for events" (N. Saenz Julienne, 2023), whose flag
  * `kicked` is WAIT_POSTED here, and M. Levitsky's answer to it, which is MP_HALTED_USERSPACE.

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The guest's own page tables, walked in software for the hypervisor's accesses on the guest's
- * behalf (string I/O). Checks presence, reserved bits, write and user rights and SMAP for a data
- * access, and sets accessed and dirty bits as the processor does. Source: Intel SDM, chapter on
+ * behalf (string I/O, MMIO). Checks presence, reserved bits, write, user and execute rights, SMAP
+ * and SMEP, and sets accessed and dirty bits as the processor does. Source: Intel SDM, chapter on
  * paging.
  */
 #include "hv/host/errno.h"
@@ -17,6 +17,7 @@
 #define PTE_PS	BIT(7)
 #define PTE_NX	BIT(63)
 #define PTE_PFN (BIT(52) - PAGE_SIZE)
+#define RIGHT_X PTE_NX /* in walk.common: no level forbids to execute */
 
 #define PAE_RESERVED   0x7ff0000000000000ull /* bits 62:52, which 4-level paging ignores */
 #define PSE36_RESERVED BIT(21)
@@ -26,13 +27,17 @@
 #define PF_W	2u
 #define PF_U	4u
 #define PF_RSVD 8u
+#define PF_I	16u
 
 #define RFLAGS_AC BIT(18)
 
 struct walk {
 	u64 cr0, cr3, cr4, efer;
-	bool write, user, smap;
+	enum walk_access access;
+	bool user, smap, smep;
 	unsigned int levels, entry_size;
+	u64 reserved; /* in entries of every level; with two levels only in large ones */
+	u64 common;   /* what all entries have set, but for PTE_NX: that none has */
 	/* What was found on the way, by level; 0 is the lowest. */
 	struct {
 		gpa_t gpa;
@@ -40,7 +45,7 @@ struct walk {
 	} entry[4];
 };
 
-static void start(struct vcpu *vcpu, struct walk *w, bool write)
+static void start(struct vcpu *vcpu, struct walk *w, enum walk_access access)
 {
 	struct vmx_vcpu *v = &vcpu->vmx;
 	struct vm_segment ss;
@@ -50,11 +55,18 @@ static void start(struct vcpu *vcpu, struct walk *w, bool write)
 	w->cr3 = vmx_get(v, REG_CR3);
 	w->cr4 = vmx_get(v, REG_CR4);
 	w->efer = vmx_get(v, REG_EFER);
-	w->write = write;
+	w->access = access;
 	w->user = ((ss.access >> 5) & 3) == 3;
-	w->smap = (w->cr4 & CR4_SMAP) && !(vmx_get(v, REG_RFLAGS) & RFLAGS_AC);
+	w->smep = w->cr4 & CR4_SMEP;
+	w->smap = (w->cr4 & CR4_SMAP) && access != WALK_FETCH &&
+		  !(vmx_get(v, REG_RFLAGS) & RFLAGS_AC);
 	w->levels = w->efer & EFER_LMA ? 4 : w->cr4 & CR4_PAE ? 3 : 2;
 	w->entry_size = w->levels == 2 ? 4 : 8;
+	w->reserved = BIT(52) - BIT(vmx_caps.phys_bits);
+	if (!(w->efer & EFER_NXE))
+		w->reserved |= PTE_NX;
+	if (w->levels == 3)
+		w->reserved |= PAE_RESERVED;
 }
 
 static unsigned int level_shift(const struct walk *w, unsigned int level)
@@ -81,17 +93,12 @@ static gpa_t leaf_address(const struct walk *w, unsigned int level, gva_t va)
 	return (frame & ~offset) | (va & offset);
 }
 
-static bool has_reserved(const struct walk *w, unsigned int level, u64 pte)
+static bool has_reserved(const struct walk *w, unsigned int level, u64 pte, bool large)
 {
-	bool large = level && is_leaf(w, level, pte);
-	u64 reserved = BIT(52) - BIT(vmx_caps.phys_bits);
+	u64 reserved = w->reserved;
 
 	if (w->levels == 2)
 		return large && ((pte & PSE36_RESERVED) || (leaf_address(w, level, 0) & reserved));
-	if (!(w->efer & EFER_NXE))
-		reserved |= PTE_NX;
-	if (w->levels == 3)
-		reserved |= PAE_RESERVED;
 	if (level == 3)
 		reserved |= PTE_PS;
 	if (large)
@@ -107,14 +114,23 @@ static bool has_rights(const struct walk *w, unsigned int level)
 
 static bool allowed(const struct walk *w, u64 rights)
 {
-	if (w->user ? !(rights & PTE_U) : w->smap && (rights & PTE_U))
+	bool fetch = w->access == WALK_FETCH;
+
+	if (w->user ? !(rights & PTE_U) : (fetch ? w->smep : w->smap) && (rights & PTE_U))
 		return false;
-	return !w->write || (rights & PTE_W) || (!w->user && !(w->cr0 & CR0_WP));
+	if (fetch)
+		return rights & RIGHT_X;
+	return w->access == WALK_READ || (rights & PTE_W) || (!w->user && !(w->cr0 & CR0_WP));
 }
 
 static int fault(const struct walk *w, u32 why, u32 *error)
 {
-	*error = why | (w->write ? PF_W : 0) | (w->user ? PF_U : 0);
+	*error = why | (w->user ? PF_U : 0);
+	if (w->access == WALK_WRITE)
+		*error |= PF_W;
+	/* That it was a fetch is only told where it can make a difference. */
+	if (w->access == WALK_FETCH && (w->smep || (w->levels > 2 && w->efer & EFER_NXE)))
+		*error |= PF_I;
 	return -EFAULT;
 }
 
@@ -126,7 +142,8 @@ static int read_entry(struct vcpu *vcpu, struct walk *w, unsigned int level, gpa
 
 	w->entry[level].gpa = gpa;
 	w->entry[level].value = 0;
-	err = vcpu_read(vcpu, gpa, &w->entry[level].value, w->entry_size);
+	err = vcpu_read_known(vcpu, KNOWN_TABLE + level, gpa, &w->entry[level].value,
+			      w->entry_size);
 	return err == -EFAULT ? 0 : err;
 }
 
@@ -134,29 +151,28 @@ static int read_entry(struct vcpu *vcpu, struct walk *w, unsigned int level, gpa
 static int find_leaf(struct vcpu *vcpu, struct walk *w, gva_t va, unsigned int *level, u32 *error)
 {
 	gpa_t table = w->levels == 3 ? w->cr3 & 0xffffffe0 : w->cr3 & PTE_PFN;
-	u64 rights = PTE_W | PTE_U, pte;
+	bool leaf = false;
+	u64 pte;
 	int err;
 
-	for (*level = w->levels - 1;; --*level) {
-		u64 index = (va >> level_shift(w, *level)) & (w->levels == 2 ? 0x3ff : 0x1ff);
+	w->common = ~0ull;
+	for (*level = w->levels; !leaf; table = pte & PTE_PFN) {
+		u64 index = va >> level_shift(w, --*level);
 
-		if (w->levels == 3 && *level == 2)
-			index &= 3;
+		index &= w->levels == 2 ? 0x3ff : w->levels == 3 && *level == 2 ? 3 : 0x1ff;
 		err = read_entry(vcpu, w, *level, table + index * w->entry_size);
 		if (err)
 			return err;
 		pte = w->entry[*level].value;
 		if (!(pte & PTE_P))
 			return fault(w, 0, error);
-		if (has_reserved(w, *level, pte))
+		leaf = is_leaf(w, *level, pte);
+		if (has_reserved(w, *level, pte, leaf && *level))
 			return fault(w, PF_P | PF_RSVD, error);
 		if (has_rights(w, *level))
-			rights &= pte;
-		if (is_leaf(w, *level, pte))
-			break;
-		table = pte & PTE_PFN;
+			w->common &= pte ^ PTE_NX;
 	}
-	return allowed(w, rights) ? 0 : fault(w, PF_P, error);
+	return allowed(w, w->common) ? 0 : fault(w, PF_P, error);
 }
 
 /*
@@ -166,8 +182,10 @@ static int find_leaf(struct vcpu *vcpu, struct walk *w, gva_t va, unsigned int *
  */
 static int mark_used(struct vcpu *vcpu, const struct walk *w, unsigned int leaf)
 {
+	if (w->common & PTE_A && w->access != WALK_WRITE)
+		return 1;
 	for (unsigned int level = w->levels; level-- > leaf;) {
-		u64 set = PTE_A | (w->write && level == leaf ? PTE_D : 0);
+		u64 set = PTE_A | (w->access == WALK_WRITE && level == leaf ? PTE_D : 0);
 		u64 old = w->entry[level].value;
 		int ret;
 
@@ -180,13 +198,13 @@ static int mark_used(struct vcpu *vcpu, const struct walk *w, unsigned int leaf)
 	return 1;
 }
 
-int vcpu_translate(struct vcpu *vcpu, gva_t va, bool write, gpa_t *gpa, u32 *error)
+int vcpu_translate(struct vcpu *vcpu, gva_t va, enum walk_access access, gpa_t *gpa, u32 *error)
 {
 	unsigned int level;
 	struct walk w;
 	int ret;
 
-	start(vcpu, &w, write);
+	start(vcpu, &w, access);
 	if (!(w.cr0 & CR0_PG)) {
 		*gpa = va;
 		return 0;

@@ -10,8 +10,9 @@ fatal='triple jump cr3 idt stack hole hlt'
 case ${1:-} in
 list)
 	printf '%s\n' hello hello-2-cpus hello-8-cpus more-vcpus-than-cpus large-guest exits \
-		exits-2-cpus memory memory-2-cpus fpu events status endless
-	for mode in all $fatal; do
+		exits-2-cpus memory memory-2-cpus fpu events apic apic-4-cpus apic-hidden-x2apic status \
+		endless
+	for mode in all apic $fatal; do
 		echo "wild-$mode"
 	done
 	;;
@@ -30,11 +31,18 @@ more-vcpus-than-cpus)
 large-guest)
 	stillpoint 0 guest "$guest/hello.elf" --mem 1024
 	;;
-exits | memory | fpu | events)
+exits | memory | fpu | events | apic)
 	stillpoint 0 guest "$guest/$1.elf"
 	;;
 exits-2-cpus | memory-2-cpus)
 	stillpoint 0 guest "$guest/${1%-2-cpus}.elf" --cpus 2
+	;;
+apic-4-cpus)
+	stillpoint 0 guest "$guest/apic.elf" --cpus 4
+	;;
+apic-hidden-x2apic)
+	stillpoint 0 guest "$guest/apic.elf" x2apic=0 --cpus 2
+	says 'ok .* xAPIC: an ID reaches its CPU'
 	;;
 status)
 	# Any status from 0 to 119 is the guest's to choose; above, it could be taken for the tool's.
@@ -50,8 +58,8 @@ endless)
 	stillpoint 124 guest "$guest/wild.elf" --append do=loop --timeout 8
 	tells 'hang: no end after 8 s'
 	;;
-wild-all)
-	stillpoint 0 guest "$guest/wild.elf" --append do=all
+wild-all | wild-apic)
+	stillpoint 0 guest "$guest/wild.elf" --append "do=${1#wild-}"
 	;;
 wild-*)
 	case " $fatal " in

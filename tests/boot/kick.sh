@@ -6,7 +6,7 @@
 
 case ${1:-} in
 list)
-	printf '%s\n' 1-cpu 2-cpus 4-cpus 8-cpus chaos-2-cpus chaos-4-cpus chaos-8-cpus seeds same-twice \
+	printf '%s\n' 1-cpu 2-cpus 4-cpus 8-cpus chaos-2-cpus chaos-4-cpus chaos-8-cpus seeds rungs same-twice \
 		target-2-cpus target-8-cpus many-events one-transport usage
 	;;
 [248]-cpus)
@@ -27,6 +27,12 @@ chaos-*-cpus)
 seeds)
 	for seed in 2 3 4 5; do
 		stillpoint 0 run kick samples=50 --cpus 3 --seed $seed
+	done
+	;;
+rungs)
+	# Interrupts are delivered in other ways where the CPU does less for the APIC.
+	for rung in emulate tpr access delivery; do
+		stillpoint 0 run "apic=$rung" kick samples=20 --cpus 3
 	done
 	;;
 same-twice)

@@ -2,11 +2,12 @@
 """Compares the metrics of a run with limits.
 
 usage: limits.py METRICS.JSONL at-most LIMIT NAME [KEY=VALUE ...]
+       limits.py METRICS.JSONL at-least LIMIT NAME [KEY=VALUE ...]
        limits.py METRICS.JSONL ratio LIMIT NAME [KEY=VALUE ...]
 
 A metric is chosen by its name and those of its parameters that are given; its value is the median.
-at-most: all that are chosen are at most LIMIT. ratio: an argument "KEY=A,B" makes two choices, and
-neither is more than LIMIT times the other.
+at-most, at-least: all that are chosen are at most (at least) LIMIT. ratio: an argument "KEY=A,B"
+makes two choices, and neither is more than LIMIT times the other.
 """
 
 import json
@@ -28,10 +29,12 @@ def main(path, what, limit, name, *conditions):
         metrics = [json.loads(line) for line in file]
     pairs = [c.partition("=")[::2] for c in conditions]
     words = " ".join((name, *conditions))
-    if what == "at-most":
+    if what in ("at-most", "at-least"):
         values = chosen(metrics, name, dict(pairs))
-        print(f"{words}: {values}, at most {limit}")
-        return not values or max(values) > float(limit)
+        print(f"{words}: {values}, {what.replace('-', ' ')} {limit}")
+        if not values:
+            return True
+        return max(values) > float(limit) if what == "at-most" else min(values) < float(limit)
     sides = []
     for side in (0, 1):
         wanted = {key: value.split(",")[side if "," in value else 0] for key, value in pairs}

@@ -43,6 +43,7 @@ tool)
 	refused 'no such file' guest /nonexistent
 	refused 'not a readable file' guest /
 	refused 'no such file' guest stillpoint --module /nonexistent
+	refused "what is 'x'" guest stillpoint x
 	refused 'belong to: guest' run --append x
 	refused 'belongs to: debug' run --print
 	refused "what is 'x'" list x

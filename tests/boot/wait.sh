@@ -14,7 +14,7 @@ none_lost()
 
 case ${1:-} in
 list)
-	printf '%s\n' 1-cpu 2-cpus 4-cpus 8-cpus chaos-2-cpus chaos-4-cpus chaos-8-cpus seeds same-twice \
+	printf '%s\n' 1-cpu 2-cpus 4-cpus 8-cpus chaos-2-cpus chaos-4-cpus chaos-8-cpus seeds rungs same-twice \
 		target long-sequence long-mpstate long-chaos trace usage
 	;;
 1-cpu)
@@ -40,6 +40,15 @@ chaos-*-cpus)
 seeds)
 	for seed in 2 3 4 5; do
 		stillpoint 0 run wait --cpus 3 --seed $seed
+	done
+	;;
+rungs)
+	# Events reach the guest in other ways where the CPU does less for the APIC.
+	for rung in emulate tpr access delivery; do
+		stillpoint 0 run "apic=$rung" wait --cpus 2
+		stillpoint 0 run "apic=$rung" chaos=6 wait --cpus 3
+		at_most 0 wait.lost variant=sequence
+		at_most 0 wait.lost variant=mpstate
 	done
 	;;
 same-twice)

@@ -4,7 +4,7 @@
  * guest ends at most once and stays ended, no line on the console is without the guest's name.
  */
 /* link: hv/dev/board.c hv/dev/bus.c hv/dev/lines.c hv/dev/serial.c hv/dev/debugcon.c */
-/* link: hv/dev/power.c hv/dev/ending.c hv/dev/fwcfg.c hv/dev/testdev.c hv/dev/apicpage.c */
+/* link: hv/dev/power.c hv/dev/ending.c hv/dev/fwcfg.c hv/dev/testdev.c */
 /* link: hv/host/print.c hv/host/string.c hv/host/errno.c */
 /* link: tests/unit/fake_vm.c tests/unit/fake_host.c */
 #include "hv/dev/board.h"

@@ -5,8 +5,6 @@
 #include "hv/host/errno.h"
 #include "hv/host/x86.h"
 
-#define X2APIC_EOI 0x80b
-
 static void take_event(struct hw_vcpu *hw, const struct vm_event *e)
 {
 	struct guest *g = hw->arg;
@@ -33,7 +31,7 @@ static int step(struct hw_vcpu *hw)
 		g->eoi = false;
 		if (g->signals && !stress_random(4))
 			vcpu_request(g->vcpu, REQ_EXIT);
-		return hw_wrmsr(hw, X2APIC_EOI, 0);
+		return hw_eoi(hw);
 	}
 	switch (stress_random(32)) {
 	case 0: return g->exits ? VM_EXIT_CPUID : HW_GOES_ON;
@@ -42,13 +40,21 @@ static int step(struct hw_vcpu *hw)
 	}
 }
 
+void guests_choose_apic(void)
+{
+	static const enum vmx_apic_rung rungs[] = { VMX_APIC_EMULATE, VMX_APIC_DELIVERY,
+						    VMX_APIC_X2APIC, VMX_APIC_TPR };
+
+	hw_set_apic(rungs[stress_run.seed % 5 % 4]);
+}
+
 void guest_create(struct guest *g, struct vm *vm)
 {
 	struct hw_vcpu *hw;
 
 	stress_check(!vcpu_create(&g->vcpu, vm), "a vCPU cannot be created");
 	vcpu_set_mp_state(g->vcpu, MP_RUNNABLE);
-	g->vcpu->lapic.base |= APIC_BASE_X2APIC;
+	stress_check(!lapic_start(g->vcpu, LAPIC_X2APIC), "its APIC cannot be started");
 	hw = hw_of(g->vcpu);
 	hw->arg = g;
 	hw->step = step;

@@ -27,8 +27,11 @@ struct guest {
 	bool eoi;			 /* the handler has yet to write EOI */
 };
 
-/** guest_create - a vCPU that is runnable, with no thread yet. @g: what it does; the rest zeroed.
- */
+/** guests_choose_apic - a rung of the ladder, by the run's seed. Before a VM is created. */
+void guests_choose_apic(void);
+
+/** guest_create - a vCPU that is runnable, its APIC started in x2APIC mode, with no thread yet. @g:
+ * what it does; the rest zeroed. */
 void guest_create(struct guest *g, struct vm *vm);
 
 /** guest_start - a thread that runs it until left() says no. */

@@ -237,6 +237,11 @@ bool timer_cancel(struct timer *t)
 }
 
 /* On the CPU that armed them, while its thread sleeps. */
+u64 ticks_from_us(u64 us)
+{
+	return us * (tsc_hz / 1000000);
+}
+
 static void run_timers(void)
 {
 	struct list due, *pos, *next;

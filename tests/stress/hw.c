@@ -22,6 +22,7 @@ void hw_reset(void)
 		.phys_bits = 40,
 		.lin_bits = 48,
 	};
+	hw_set_apic(VMX_APIC_EMULATE);
 }
 
 void hw_set_pml(bool on)
@@ -133,7 +134,7 @@ void vmx_vcpu_reset(struct vmx_vcpu *v, int sipi_page)
 /* --- entry ----------------------------------------------------------------------------------- */
 
 /* What the exit's handler in vmx/enter.c does when the generations differ. */
-static void flush(struct hw_vcpu *h)
+void hw_flush(struct hw_vcpu *h)
 {
 	struct vmx_vcpu *v = h->vmx;
 	u64 gen = atomic_load(v->flush_gen);
@@ -160,18 +161,31 @@ static void deliver(struct hw_vcpu *h)
 		h->event(h, &h->queued);
 }
 
+static void deliver_virtual(struct hw_vcpu *h)
+{
+	struct vm_event e = { .vector = hw_apic_deliver(h), .type = EVENT_EXTERNAL };
+
+	if (e.vector && h->event)
+		h->event(h, &e);
+}
+
 /* The exit for an NMI blocks further ones until an IRET; vmx/enter.c has executed it. */
 static u32 run_guest(struct hw_vcpu *h)
 {
 	int exit = HW_GOES_ON;
 
+	if (h->entered)
+		h->entered(h);
 	deliver(h);
+	if (!hw_apic_entry(h))
+		return VM_EXIT_TPR;
 	while (exit == HW_GOES_ON) {
 		hw_point();
 		if (stress_take_nmi())
 			return VM_EXIT_NMI;
 		if (window_is_open(h))
 			return VM_EXIT_WINDOW;
+		deliver_virtual(h);
 		exit = h->step(h);
 	}
 	return (u32)exit;
@@ -186,7 +200,7 @@ u32 vmx_enter(struct vmx_vcpu *v)
 		stress_point();
 		if (v->flushed_gen == atomic_load(v->flush_gen))
 			break;
-		flush(h);
+		hw_flush(h);
 	}
 	stress_point();
 	if (atomic_load(&this_cpu()->entry_barred))
@@ -204,6 +218,11 @@ void vmx_skip_instruction(struct vmx_vcpu *v)
 }
 
 void vmx_skip_quickly(struct vmx_vcpu *v)
+{
+	vmx_skip_instruction(v);
+}
+
+void vmx_skip_bytes(struct vmx_vcpu *v, unsigned int len)
 {
 	vmx_skip_instruction(v);
 }
@@ -295,6 +314,15 @@ void vmx_set_pdptrs(struct vmx_vcpu *v, const u64 pdpte[4])
 }
 
 void vmx_set_xcr0(struct vmx_vcpu *v, u64 value)
+{
+}
+
+void vmx_get_xmm(struct vmx_vcpu *v, unsigned int n, u8 value[16])
+{
+	memset(value, 0, 16);
+}
+
+void vmx_set_xmm(struct vmx_vcpu *v, unsigned int n, const u8 value[16])
 {
 }
 

@@ -39,6 +39,14 @@ struct hw_vcpu {
 	struct vm_event queued;
 	bool has_queued, nmi_blocked, nmi_window, intr_window;
 
+	/* The CPU has compared flush generations and is in the guest; before the first step. */
+	void (*entered)(struct hw_vcpu *hw);
+
+	hpa_t apic_page;	  /* APIC_ACCESS_ADDR */
+	u8 requested, in_service; /* RVI, SVI */
+	u64 eoi_exits[4];
+	unsigned int apic_flushes; /* by vmx_apic_flush() */
+
 	struct hw_translation tlb[HW_TLB];
 	struct hw_translation
 		table[HW_TLB]; /* .page: 2 MiB; .frame: the table of its 4 KiB pages */
@@ -54,16 +62,37 @@ void hw_point(void);
 /**
  * hw_read, hw_write - the guest accesses 8 bytes
  *
- * Return HW_GOES_ON, or the exit for the step to return.
+ * Return HW_GOES_ON, or the exit for the step to return: VM_EXIT_APIC_ACCESS when the frame is the
+ * one that APIC_ACCESS_ADDR names. If the two disagree, what is accessed is the frame, as on
+ * processors.
  */
 int hw_read(struct hw_vcpu *hw, gpa_t gpa, u64 *value);
 int hw_write(struct hw_vcpu *hw, gpa_t gpa, u64 value);
+
+/**
+ * hw_look_up - where the second-level tables translate @gpa to now, whatever the TLB has
+ *
+ * Returns false when they do not.
+ */
+bool hw_look_up(struct hw_vcpu *hw, gpa_t gpa, hpa_t *hpa);
+
+/**
+ * hw_eoi, hw_tpr - the guest writes the EOI register (TPR) of an APIC in x2APIC mode, or CR8
+ *
+ * Return HW_GOES_ON where the CPU does it, or the exit for the step to return.
+ */
+int hw_eoi(struct hw_vcpu *hw);
+int hw_tpr(struct hw_vcpu *hw, u8 tpr);
 
 /** hw_wrmsr - the guest writes an MSR: returns the exit. */
 int hw_wrmsr(struct hw_vcpu *hw, u32 msr, u64 value);
 
 /** hw_set_pml - whether the machine has PML. Before a VM is created. */
 void hw_set_pml(bool on);
+
+/** hw_set_apic - the highest rung of APIC virtualization that the machine has; after hw_reset() it
+ * is VMX_APIC_EMULATE. Before a VM is created. */
+void hw_set_apic(enum vmx_apic_rung rung);
 
 /** hw_reset - between runs. */
 void hw_reset(void);

@@ -116,6 +116,25 @@ static _Atomic u64 *find_entry(struct hw_vcpu *h, gpa_t gpa, unsigned int *level
 	}
 }
 
+bool hw_look_up(struct hw_vcpu *h, gpa_t gpa, hpa_t *hpa)
+{
+	_Atomic u64 *table = phys_to_virt(h->vmx->vm->ept.eptp & ENTRY_ADDRESS);
+	unsigned int level = LEVELS;
+	u64 entry, span;
+
+	for (;; level--) {
+		entry = load_entry(&table[gpa >> (12 + 9 * (level - 1)) & 511]);
+		if (!(entry & EPT_RWX))
+			return false;
+		if (level == 1 || entry & ENTRY_LEAF)
+			break;
+		table = phys_to_virt(entry & ENTRY_ADDRESS);
+	}
+	span = PAGE_SIZE << 9 * (level - 1);
+	*hpa = (entry & ENTRY_ADDRESS & ~(span - 1)) + (gpa & (span - 1));
+	return true;
+}
+
 /* Set accessed and dirty bits as the CPU does; false when the entry has changed meanwhile. */
 static bool set_bits(struct hw_vcpu *h, _Atomic u64 *e, u64 old, bool write)
 {
@@ -185,6 +204,8 @@ int hw_read(struct hw_vcpu *h, gpa_t gpa, u64 *value)
 
 	if (exit != HW_GOES_ON)
 		return exit;
+	if (hw_apic_access(h, hpa, false))
+		return VM_EXIT_APIC_ACCESS;
 	frame_use(hpa, "a guest reads");
 	*value = quiet_load(hpa);
 	return HW_GOES_ON;
@@ -197,6 +218,8 @@ int hw_write(struct hw_vcpu *h, gpa_t gpa, u64 value)
 
 	if (exit != HW_GOES_ON)
 		return exit;
+	if (hw_apic_access(h, hpa, true))
+		return VM_EXIT_APIC_ACCESS;
 	frame_use(hpa, "a guest writes");
 	quiet_store(hpa, value);
 	return HW_GOES_ON;

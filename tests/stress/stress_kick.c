@@ -93,6 +93,7 @@ static void run(void)
 	struct vm *vm;
 
 	atomic_store(&over, false);
+	guests_choose_apic();
 	stress_check(!vm_create(&vm), "a VM cannot be created");
 	vm_expect_events(vm);
 	for (unsigned int i = 0; i < 2; i++) {

@@ -220,6 +220,7 @@ static void run(void)
 
 	atomic_store(&over, false);
 	stress_check(!backing_create(&missing, RAM_SIZE, 0), "no backing");
+	guests_choose_apic();
 	make(&held, FIRST, missing);
 	make(&other, 1, missing);
 	for (unsigned int i = 0; i < ARRAY_SIZE(work_of); i++)

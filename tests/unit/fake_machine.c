@@ -31,7 +31,7 @@ u32 nr_cpus;
 
 static struct cpu cpu_data[FAKE_CPUS];
 static unsigned int fail_countdown;
-static struct timer *armed_timer; /* one thread waits for one deadline */
+static struct list timers = LIST_INIT(timers); /* armed, of all CPUs */
 
 /* --- pages ------------------------------------------------------------------------------------
  *
@@ -139,7 +139,7 @@ void fake_machine_reset(void)
 	}
 	tsc_hz = 1000000000;
 	fail_countdown = 0;
-	armed_timer = NULL;
+	list_init(&timers);
 	arena_reset();
 }
 
@@ -236,14 +236,39 @@ struct thread *thread_current(void)
 	return &threads[fake_machine.thread];
 }
 
-/* Nobody woke it until then. */
-static void fire_timer(void)
+/* The one that is due first; of those that are due together the one armed first. */
+static struct timer *first_timer(void)
 {
-	struct timer *t = armed_timer;
+	struct timer *first = NULL;
 
-	fake_machine.now = max_u64(fake_machine.now, t->deadline);
+	for (struct list *pos = timers.next; pos != &timers; pos = pos->next) {
+		struct timer *t = list_entry(pos, struct timer, node);
+
+		if (!first || t->deadline < first->deadline)
+			first = t;
+	}
+	return first;
+}
+
+/* As an interrupt of the CPU that armed it. */
+static void fire_timer(struct timer *t)
+{
+	u32 here = fake_machine.cpu;
+
+	fake_machine.cpu = t->cpu;
 	timer_cancel(t);
 	t->fn(t);
+	fake_machine.cpu = here;
+}
+
+unsigned int fake_run_timers(void)
+{
+	struct timer *t;
+	unsigned int n;
+
+	for (n = 0; (t = first_timer()) && t->deadline <= fake_machine.now; n++)
+		fire_timer(t);
+	return n;
 }
 
 void thread_block(_Atomic bool *woken)
@@ -254,9 +279,10 @@ void thread_block(_Atomic bool *woken)
 		fake_machine.on_block();
 	if (*woken)
 		return;
-	if (!armed_timer)
+	if (!first_timer())
 		fail_msg("a thread sleeps for ever");
-	fire_timer();
+	fake_machine.now = max_u64(fake_machine.now, first_timer()->deadline);
+	fire_timer(first_timer());
 }
 
 void thread_wake(struct thread *t)
@@ -276,26 +302,36 @@ void thread_yield(void)
 
 void timer_init(struct timer *t, void (*fn)(struct timer *t))
 {
-	t->fn = fn;
-	t->armed = false;
+	*t = (struct timer){ .fn = fn };
+	list_init(&t->node);
 }
 
 void timer_arm(struct timer *t, u64 deadline)
 {
-	assert_null(armed_timer);
+	if (t->armed && t->cpu != fake_machine.cpu)
+		fail_msg("a timer of CPU %u is armed on CPU %u", t->cpu, fake_machine.cpu);
+	list_del(&t->node);
 	t->deadline = deadline;
+	t->cpu = fake_machine.cpu;
 	t->armed = true;
-	armed_timer = t;
+	list_add_tail(&timers, &t->node);
 }
 
 bool timer_cancel(struct timer *t)
 {
-	bool armed = t->armed;
-
-	if (armed)
-		armed_timer = NULL;
+	if (!t->armed)
+		return false;
+	if (t->cpu != fake_machine.cpu)
+		fail_msg("a timer of CPU %u is cancelled on CPU %u", t->cpu, fake_machine.cpu);
+	list_del(&t->node);
 	t->armed = false;
-	return armed;
+	return true;
+}
+
+/* As hv/host/timer.c has them. */
+u64 ticks_from_us(u64 us)
+{
+	return us * (tsc_hz / 1000000);
 }
 
 /* --- CPUID: a processor that has every feature there is -------------------------------------- */

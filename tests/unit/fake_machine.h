@@ -45,6 +45,9 @@ extern struct fake_machine fake_machine;
 /** fake_machine_reset - FAKE_CPUS idle CPUs, CPU 0 is this one. Between tests. */
 void fake_machine_reset(void);
 
+/** fake_run_timers - fire the host timers that are due now, on their CPUs; returns how many. */
+unsigned int fake_run_timers(void);
+
 /** fake_page_fail - let the @n-th page_alloc() from now fail (1: the next); 0: none. */
 void fake_page_fail(unsigned int n);
 

@@ -12,10 +12,9 @@ struct fake_vm {
 	u64 fail_writes_from; /* vm_write() and vm_fill() at or above it give -ENOMEM */
 	gpa_t added;	      /* base of the last slot added by vm_add_ram() */
 	u64 added_size;
-	u8 small[PAGE_SIZE]; /* content of that slot, when it is no larger */
-	int add_result;	     /* of vm_add_ram() */
-	gpa_t dropped;	     /* the last page given to vm_drop_page() */
-	int drop_result;     /* of vm_drop_page() inside RAM */
+	int add_result;	 /* of vm_add_ram() */
+	gpa_t dropped;	 /* the last page given to vm_drop_page() */
+	int drop_result; /* of vm_drop_page() inside RAM */
 	unsigned int nr_dropped;
 	unsigned int nr_stops; /* calls of vm_stop() */
 };

@@ -34,6 +34,7 @@ void fake_vmx_reset(void)
 		.phys_bits = 40,
 		.lin_bits = 48,
 	};
+	fake_set_apic_best(VMX_APIC_X2APIC);
 	script_len = script_at = 0;
 }
 
@@ -216,9 +217,12 @@ u32 vmx_enter(struct vmx_vcpu *v)
 	if (v->flushed_gen != atomic_load(v->flush_gen)) {
 		v->flushed_gen = atomic_load(v->flush_gen);
 		f->flushes++;
+		f->apic.owes_flush = false;
 	}
 	if (f->queued)
 		deliver(f);
+	if (!fake_apic_entry(v))
+		return VM_EXIT_TPR;
 	if (window_is_open(f))
 		return VM_EXIT_WINDOW;
 	if (script_at == script_len)
@@ -231,25 +235,27 @@ u32 vmx_enter(struct vmx_vcpu *v)
 	return e->reason;
 }
 
-static void advance(struct vmx_vcpu *v)
+void vmx_skip_bytes(struct vmx_vcpu *v, unsigned int len)
 {
 	struct fake_vcpu *f = loaded(v);
 
-	f->reg[REG_RIP] += f->insn_len;
+	f->reg[REG_RIP] += len;
+	f->shadow = false;
+	f->skips++;
 }
 
 void vmx_skip_instruction(struct vmx_vcpu *v)
 {
-	advance(v);
-	fake(v)->shadow = false;
-	fake(v)->skips++;
+	vmx_skip_bytes(v, fake(v)->insn_len);
 }
 
 void vmx_skip_quickly(struct vmx_vcpu *v)
 {
-	advance(v);
-	fake(v)->shadow = false; /* ended at the latest when an injection asks */
-	fake(v)->quick++;
+	struct fake_vcpu *f = loaded(v);
+
+	f->reg[REG_RIP] += f->insn_len;
+	f->shadow = false; /* ended at the latest when an injection asks */
+	f->quick++;
 }
 
 /* --- events ---------------------------------------------------------------------------------- */
@@ -351,6 +357,16 @@ void vmx_set_xcr0(struct vmx_vcpu *v, u64 value)
 {
 	loaded(v)->xcr0 = value;
 	fake_machine.xcr0 = value;
+}
+
+void vmx_get_xmm(struct vmx_vcpu *v, unsigned int n, u8 value[16])
+{
+	memcpy(value, loaded(v)->xmm[n], 16);
+}
+
+void vmx_set_xmm(struct vmx_vcpu *v, unsigned int n, const u8 value[16])
+{
+	memcpy(loaded(v)->xmm[n], value, 16);
 }
 
 u64 vmx_guest_xcr0_mask(void)

@@ -110,7 +110,7 @@ static void expect_same(const struct vm_slot *a, const struct vm_slot *b)
 		assert_false(a->invalid);
 }
 
-/* Both sets hold the same slots, in order, found by address and by id. */
+/* Both sets hold the same slots, in order, found by address and by id; one of them is private. */
 void check_sets(void)
 {
 	struct slot_set *active = atomic_load(&vm->slots.active);
@@ -120,19 +120,21 @@ void check_sets(void)
 
 	assert_ptr_not_equal(active, idle);
 	assert_int_equal(active->nr, idle->nr);
-	for (u32 id = 0; id < VM_MAX_SLOTS; id++)
+	for (u32 id = 0; id < ARRAY_SIZE(active->by_id); id++)
 		expect_same(active->by_id[id], idle->by_id[id]);
 	for (struct vm_slot *s; (s = slot_next(vm, at)); n++) {
 		assert_true(s->base >= at);
 		expect_same(slot_set_above(idle, at), s);
 		expect_same(slot_find(vm, s->base), s);
 		expect_same(slot_find(vm, s->base + s->size - 1), s);
-		expect_same(slot_by_id(vm, s->id), s);
+		expect_same(s->id == SLOT_ID_APIC ? slot_private(vm) : slot_by_id(vm, s->id), s);
 		assert_ptr_not_equal(slot_find(vm, s->base + s->size), s);
 		at = s->base + s->size;
 	}
 	assert_int_equal(n, active->nr);
-	assert_int_equal(n, slots_count(vm));
+	assert_non_null(slot_private(vm));
+	assert_null(slot_by_id(vm, SLOT_ID_APIC));
+	assert_int_equal(n, slots_count(vm) + 1);
 }
 
 void expect_slot(u32 id, gpa_t base, u64 size, u64 offset)

@@ -54,6 +54,16 @@ int vm_flush_and_free(struct vm *which, struct ept_unlinked *tables, u64 deadlin
 	return 0;
 }
 
+/* These VMs have no vCPU, and so no APIC-access page. */
+bool apic_page_owes_flush(struct vm *which, gpa_t gpa, u64 len)
+{
+	return false;
+}
+
+void apic_page_invalidated(struct vm *which, gpa_t gpa, u64 len)
+{
+}
+
 static int setup(void **state)
 {
 	fake_machine_reset();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* The whole board: exits in, values and endings out. */
 /* link: hv/dev/board.c hv/dev/bus.c hv/dev/lines.c hv/dev/serial.c hv/dev/debugcon.c */
-/* link: hv/dev/power.c hv/dev/ending.c hv/dev/fwcfg.c hv/dev/testdev.c hv/dev/apicpage.c */
+/* link: hv/dev/power.c hv/dev/ending.c hv/dev/fwcfg.c hv/dev/testdev.c */
 /* link: hv/host/print.c hv/host/string.c hv/host/errno.c */
 /* link: tests/unit/fake_vm.c tests/unit/fake_host.c */
 #include <setjmp.h>
@@ -164,6 +164,15 @@ static void test_fatal_exits(void **state)
 	}
 }
 
+/* No device holds a level. */
+static void test_eoi(void **state)
+{
+	cpu0.run = (struct vcpu_run){ .reason = RUN_EXIT_EOI, .eoi.vector = 0x31 };
+	assert_int_equal(board_handle(&board, &cpu0), 0);
+	assert_false(ending_is_set(&board.ending));
+	assert_int_equal(vm.nr_stops, 0);
+}
+
 static void test_board_end(void **state)
 {
 	print(&cpu0, 0x3f8, "partial");
@@ -219,6 +228,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_console, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_debug_exit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fatal_exits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_eoi, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_board_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_drop_page, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_init_error, setup, teardown),

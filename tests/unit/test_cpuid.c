@@ -52,8 +52,8 @@ static void rebuild(void)
 
 static void test_hidden(void **state)
 {
-	/* DTES64 MONITOR DS-CPL VMX SMX EST TM2 CNXT SDBG xTPR PDCM bit16 DCA TSC-deadline */
-	const u32 ecx1 = 0x0105cdfc & ~(u32)(BIT(9) | BIT(12) | BIT(13));
+	/* DTES64 MONITOR DS-CPL VMX SMX EST TM2 CNXT SDBG xTPR PDCM bit16 DCA */
+	const u32 ecx1 = 0x0005cdfc & ~(u32)(BIT(9) | BIT(12) | BIT(13));
 	/* MCE MTRR MCA PSN DS ACPI IA64 TM PBE */
 	const u32 edx1 = 0xe0645080;
 	/* TSC_ADJUST SGX HLE RTM PQM MPX PQE PT AVX512PF AVX512ER */
@@ -82,12 +82,26 @@ static void test_shown(void **state)
 	assert_int_equal(ask(1, 0).eax, 0x306c3);
 	assert_int_equal(ask(1, 0).ebx & 0xff00, 0x800); /* CLFLUSH */
 	assert_true(ask(1, 0).ecx & BIT(21));		 /* x2APIC */
+	assert_true(ask(1, 0).ecx & BIT(24));		 /* TSC-deadline */
 	assert_true(ask(1, 0).ecx & BIT(31));		 /* a guest */
 	assert_true(ask(1, 0).edx & BIT(9));		 /* APIC */
 	expect(2, 0, 0x76036301, 0x00f0b6ff, 0, 0x00c10000);
 	expect(0x80000000, 0, 0x80000008, 0, 0, 0);
 	expect(0x80000008, 0, 0x3928, 0, 0, 0);
 	expect(0x80000003, 0, ~0u, ~0u, ~0u, ~0u); /* the brand string is passed on */
+}
+
+/* Of the local APIC: as the VMM says, and as the guest has it in IA32_APIC_BASE. */
+static void test_apic(void **state)
+{
+	fixture_vm->no_x2apic = true;
+	rebuild();
+	assert_false(ask(1, 0).ecx & BIT(21));
+	assert_true(ask(1, 0).ecx & BIT(24));
+	assert_int_equal(lapic_write(vcpu, MSR_APIC_BASE, LAPIC_DEFAULT_BASE | LAPIC_BASE_BSP), 0);
+	assert_false(ask(1, 0).edx & BIT(9));
+	assert_int_equal(lapic_write(vcpu, MSR_APIC_BASE, LAPIC_DEFAULT_BASE | LAPIC_BASE_EN), 0);
+	assert_true(ask(1, 0).edx & BIT(9));
 }
 
 /* What the processor lacks is not invented. */
@@ -278,11 +292,12 @@ static void test_reset(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_hidden),	  TEST(test_shown),	 TEST(test_not_invented),
-		TEST(test_without_xsave), TEST(test_identity),	 TEST(test_topology),
-		TEST(test_caches),	  TEST(test_subleaves),	 TEST(test_beyond),
-		TEST(test_few_extended),  TEST(test_hypervisor), TEST(test_os_bits),
-		TEST(test_xstate_sizes),  TEST(test_cr4),	 TEST(test_reset),
+		TEST(test_hidden),	 TEST(test_shown),	   TEST(test_apic),
+		TEST(test_not_invented), TEST(test_without_xsave), TEST(test_identity),
+		TEST(test_topology),	 TEST(test_caches),	   TEST(test_subleaves),
+		TEST(test_beyond),	 TEST(test_few_extended),  TEST(test_hypervisor),
+		TEST(test_os_bits),	 TEST(test_xstate_sizes),  TEST(test_cr4),
+		TEST(test_reset),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -378,15 +378,36 @@ static void test_cr8(void **state)
 {
 	set_mode64();
 	assert_true(write_cr(8, 0xa));
-	assert_int_equal(vcpu->lapic.tpr, 0xa0);
-	assert_int_equal(atomic_exchange(&vcpu->requests, 0), REQ_EVENT);
+	assert_int_equal(lapic_get_tpr(vcpu), 0xa0);
 	assert_int_equal(read_cr(8, GPR_RSP), 0xa);
 	assert_int_equal(f->reg[REG_RSP], 0xa);
-	vcpu->lapic.tpr = 0x5f; /* the sub-class is not in CR8 */
+	lapic_set_tpr(vcpu, 0x5f); /* the sub-class is not in CR8 */
 	assert_int_equal(read_cr(8, GPR_RCX), 5);
 	for (unsigned int bit = 4; bit < 64; bit++)
 		assert_false(write_cr(8, BIT(bit)));
-	assert_int_equal(vcpu->lapic.tpr, 0x5f);
+	assert_int_equal(lapic_get_tpr(vcpu), 0x5f);
+}
+
+static int setup_emulated(void **state)
+{
+	fixture_start_apics(1, &fixture_apics[0]);
+	vcpu = fixture_vm->vcpu[0];
+	f = fake_of(vcpu);
+	return 0;
+}
+
+/* What is requested is looked at again before the next entry; if there is nothing, nothing is. */
+static void test_cr8_lets_through(void **state)
+{
+	set_mode64();
+	atomic_store(&vcpu->requests, 0);
+	assert_true(write_cr(8, 0xa));
+	assert_int_equal(atomic_load(&vcpu->requests), 0);
+	lapic_post(vcpu, 0x41);
+	assert_int_equal(vcpu_deliver_events(vcpu), RESUME_GUEST);
+	atomic_store(&vcpu->requests, 0);
+	assert_true(write_cr(8, 3));
+	assert_int_equal(atomic_exchange(&vcpu->requests, 0), REQ_EVENT);
 }
 
 /* --- LMSW, CLTS ------------------------------------------------------------------------------ */
@@ -497,6 +518,7 @@ int main(void)
 		TEST(test_cr4_pcide),
 		TEST(test_cr4_and_cpuid),
 		TEST(test_cr8),
+		cmocka_unit_test_setup_teardown(test_cr8_lets_through, setup_emulated, teardown),
 		TEST(test_lmsw),
 		TEST(test_clts),
 		TEST(test_xsetbv),

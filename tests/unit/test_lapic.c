@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The local APIC: who gets an IPI, in which order interrupts are taken, what the MSRs refuse. */
-/* link: @vm */
+/* The local APIC: what is pending and what is in service, priorities, EOI, level-triggered. */
+/* link: @vm tests/unit/lapic_fixture.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,306 +10,44 @@
 
 #include "hv/host/errno.h"
 #include "hv/host/x86.h"
-#include "hv/vm/internal.h"
 #include "tests/unit/fake_machine.h"
-#include "tests/unit/vm_fixture.h"
+#include "tests/unit/lapic_fixture.h"
 
-#define VCPUS 20 /* two clusters of the logical mode */
+static struct vcpu *vcpu;
 
-enum { ID = 0x802, VERSION, TPR = 0x808, PPR = 0x80a, EOI, LDR = 0x80d, SVR = 0x80f };
-enum { ISR = 0x810, TMR = 0x818, IRR = 0x820, ESR = 0x828, ICR = 0x830, SELF_IPI = 0x83f };
-enum { FIXED, LOWEST = 1 << 8, NMI = 4 << 8, INIT = 5 << 8, STARTUP = 6 << 8 };
-
-#define LOGICAL	   BIT(11)
-#define ASSERT	   BIT(14)
-#define LEVEL	   BIT(15)
-#define TO_SELF	   (1ull << 18)
-#define TO_ALL	   (2ull << 18)
-#define TO_OTHERS  (3ull << 18)
-#define TO(id)	   ((u64)(id) << 32)
-#define BASE_BSP   BIT(8)
-#define BASE_EXTD  BIT(10)
-#define BASE_EN	   BIT(11)
-#define BASE_RESET 0xfee00000ull
-
-static struct vcpu *vcpu; /* the sender, and the one looked at: number 0 */
-
-static struct vcpu *nth(u32 i)
-{
-	return fixture_vm->vcpu[i];
-}
-
+/* Without virtual-interrupt delivery, so that software has all of it to do. */
 static int setup(void **state)
 {
-	fixture_start(VCPUS);
+	lapic_fixture_start(4, VMX_APIC_REGISTER, LAPIC_X2APIC);
 	vcpu = nth(0);
-	for (u32 i = 0; i < VCPUS; i++)
-		assert_int_equal(lapic_write(nth(i), MSR_APIC_BASE, nth(i)->lapic.base | BASE_EXTD),
-				 0);
+	return 0;
+}
+
+/* Delivery, but x2APIC mode is not virtualized: an EOI exits, and the CPU has to be told. */
+static int setup_delivery(void **state)
+{
+	lapic_fixture_start(4, VMX_APIC_DELIVERY, LAPIC_X2APIC);
+	vcpu = nth(0);
 	return 0;
 }
 
 static int teardown(void **state)
 {
-	fixture_end();
+	lapic_fixture_end();
 	return 0;
 }
 
-static u64 get(struct vcpu *v, u32 msr)
+static void take(u8 vector)
 {
-	u64 value = 0xdeadbeefdeadbeef;
-
-	assert_int_equal(lapic_read(v, msr, &value), 0);
-	return value;
+	assert_int_equal(lapic_highest(vcpu), vector);
+	lapic_accept(vcpu, vector);
+	assert_false(pends(vcpu, vector));
+	assert_true(in_service(vcpu, vector));
 }
 
-static void put(struct vcpu *v, u32 msr, u64 value)
+static void end(void)
 {
-	assert_int_equal(lapic_write(v, msr, value), 0);
-}
-
-static bool pends(struct vcpu *v, u8 vector)
-{
-	return get(v, IRR + vector / 32) >> (vector % 32) & 1;
-}
-
-/* What has arrived anywhere since the last call: the set of vCPUs with anything at all pending. */
-static u32 hit(void)
-{
-	u32 set = 0;
-
-	for (u32 i = 0; i < VCPUS; i++) {
-		bool any = atomic_load(&nth(i)->lapic.pending);
-
-		for (u32 n = 0; n < 8; n++)
-			any |= get(nth(i), IRR + n) != 0;
-		if (any != !!(atomic_load(&nth(i)->requests) & REQ_EVENT))
-			fail_msg("vCPU %u: a request without an event, or the reverse", i);
-		set |= any ? 1u << i : 0;
-	}
-	return set;
-}
-
-static void clear(void)
-{
-	for (u32 i = 0; i < VCPUS; i++) {
-		atomic_store(&nth(i)->requests, 0);
-		atomic_store(&nth(i)->lapic.pending, 0);
-		for (u32 n = 0; n < 4; n++)
-			atomic_store(&nth(i)->lapic.irr[n], 0);
-	}
-}
-
-static u32 hit_by(struct vcpu *from, u64 icr)
-{
-	u32 set;
-
-	put(from, ICR, icr);
-	set = hit();
-	clear();
-	return set;
-}
-
-/* --- registers ------------------------------------------------------------------------------- */
-
-static void test_reset(void **state)
-{
-	lapic_reset(nth(0));
-	lapic_reset(nth(17));
-	assert_int_equal(get(nth(0), MSR_APIC_BASE), BASE_RESET | BASE_EN | BASE_BSP);
-	assert_int_equal(get(nth(17), MSR_APIC_BASE), BASE_RESET | BASE_EN);
-	put(nth(17), MSR_APIC_BASE, BASE_RESET | BASE_EN | BASE_EXTD);
-	assert_int_equal(get(nth(17), ID), 17);
-	assert_int_equal(get(nth(17), VERSION), 0x50014);
-	assert_int_equal(get(nth(17), LDR), 0x10002);
-	assert_int_equal(get(nth(17), SVR), 0xff);
-	assert_int_equal(get(nth(17), TPR), 0);
-	assert_int_equal(get(nth(17), PPR), 0);
-	assert_int_equal(get(nth(17), ESR), 0);
-	assert_int_equal(get(nth(17), ICR), 0);
-	for (u32 i = 0; i < 8; i++) {
-		assert_int_equal(get(nth(17), ISR + i), 0);
-		assert_int_equal(get(nth(17), TMR + i), 0);
-		assert_int_equal(get(nth(17), IRR + i), 0);
-	}
-}
-
-static bool readable(u32 msr)
-{
-	return msr == ID || msr == VERSION || msr == TPR || msr == PPR || msr == LDR ||
-	       msr == SVR || msr == ESR || msr == ICR || (msr >= ISR && msr < ESR);
-}
-
-static bool writable(u32 msr)
-{
-	return msr == TPR || msr == EOI || msr == SVR || msr == ESR || msr == ICR ||
-	       msr == SELF_IPI;
-}
-
-static void test_permissions(void **state)
-{
-	u64 value;
-
-	for (u32 msr = 0x800; msr < 0x900; msr++) {
-		assert_int_equal(lapic_read(vcpu, msr, &value), readable(msr) ? 0 : -EFAULT);
-		assert_int_equal(lapic_write(vcpu, msr, 0), writable(msr) ? 0 : -EFAULT);
-	}
-}
-
-/* Without x2APIC mode there are no such MSRs, whether the APIC is on or off. */
-static void test_not_x2apic(void **state)
-{
-	static const u64 bases[] = { BASE_RESET, BASE_RESET | BASE_EN };
-	u64 value;
-
-	for (size_t i = 0; i < ARRAY_SIZE(bases); i++) {
-		vcpu->lapic.base = bases[i];
-		for (u32 msr = 0x800; msr < 0x900; msr++) {
-			assert_int_equal(lapic_read(vcpu, msr, &value), -EFAULT);
-			assert_int_equal(lapic_write(vcpu, msr, 0), -EFAULT);
-		}
-	}
-}
-
-static void test_reserved_bits(void **state)
-{
-	static const struct {
-		u32 msr;
-		u64 may;
-	} cases[] = {
-		{ TPR, 0xff },
-		{ EOI, 0 },
-		{ SVR, 0x1ff },
-		{ ESR, 0 },
-		{ SELF_IPI, 0xff },
-		/* the delivery status (bit 12) is no longer there, but old code writes it */
-		{ ICR, 0xffffffff000cdfffull },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		for (unsigned int bit = 0; bit < 64; bit++)
-			assert_int_equal(lapic_write(vcpu, cases[i].msr, BIT(bit)),
-					 cases[i].may & BIT(bit) ? 0 : -EFAULT);
-}
-
-static void test_values_stay(void **state)
-{
-	put(vcpu, TPR, 0x5a);
-	assert_int_equal(get(vcpu, TPR), 0x5a);
-	put(vcpu, SVR, 0x1a5);
-	assert_int_equal(get(vcpu, SVR), 0x1a5);
-	put(vcpu, ICR, TO(3) | FIXED | 0x44);
-	assert_int_equal(get(vcpu, ICR), TO(3) | FIXED | 0x44);
-}
-
-static void test_base_transitions(void **state)
-{
-	const u64 off = BASE_RESET, x1 = off | BASE_EN, x2 = x1 | BASE_EXTD, bad = off | BASE_EXTD;
-	const struct {
-		u64 from, to;
-		int result;
-	} cases[] = {
-		{ off, off, 0 }, { off, x1, 0 }, { off, x2, -EFAULT }, { off, bad, -EFAULT },
-		{ x1, off, 0 },	 { x1, x1, 0 },	 { x1, x2, 0 },	       { x1, bad, -EFAULT },
-		{ x2, off, 0 },	 { x2, x2, 0 },	 { x2, x1, -EFAULT },  { x2, bad, -EFAULT },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		vcpu->lapic.base = cases[i].from;
-		assert_int_equal(lapic_write(vcpu, MSR_APIC_BASE, cases[i].to), cases[i].result);
-		assert_int_equal(get(vcpu, MSR_APIC_BASE),
-				 cases[i].result ? cases[i].from : cases[i].to);
-	}
-}
-
-static void test_base_reserved(void **state)
-{
-	const u64 on = BASE_EN | BASE_EXTD;
-
-	for (unsigned int bit = 0; bit < 64; bit++) {
-		bool may = (BIT(bit) & (on | BASE_BSP)) || (bit >= 12 && bit < vmx_caps.phys_bits);
-
-		vcpu->lapic.base = on;
-		assert_int_equal(lapic_write(vcpu, MSR_APIC_BASE, on | BIT(bit)),
-				 may ? 0 : -EFAULT);
-	}
-}
-
-/* --- who gets an IPI ------------------------------------------------------------------------- */
-
-static void test_physical(void **state)
-{
-	for (u32 i = 0; i < VCPUS; i++)
-		assert_int_equal(hit_by(vcpu, TO(i) | 0x40), 1u << i);
-	assert_int_equal(hit_by(nth(19), TO(19) | 0x40), 1u << 19); /* itself */
-	assert_int_equal(hit_by(vcpu, TO(VCPUS) | 0x40), 0);
-	assert_int_equal(hit_by(vcpu, TO(0xff) | 0x40), 0); /* a broadcast only in xAPIC mode */
-	assert_int_equal(hit_by(vcpu, TO(0xfffffffe) | 0x40), 0);
-	assert_int_equal(hit_by(vcpu, TO(~0u) | 0x40), (1u << VCPUS) - 1);
-}
-
-static void test_logical(void **state)
-{
-	assert_int_equal(hit_by(vcpu, TO(0x00000001) | LOGICAL | 0x40), 1u << 0);
-	assert_int_equal(hit_by(vcpu, TO(0x00008005) | LOGICAL | 0x40), 0x8005);
-	assert_int_equal(hit_by(vcpu, TO(0x0001000a) | LOGICAL | 0x40), 0xau << 16);
-	assert_int_equal(hit_by(vcpu, TO(0x0001ffff) | LOGICAL | 0x40), 0xfu << 16);
-	assert_int_equal(hit_by(vcpu, TO(0x0002ffff) | LOGICAL | 0x40), 0);
-	assert_int_equal(hit_by(vcpu, TO(0x00010000) | LOGICAL | 0x40), 0);
-	assert_int_equal(hit_by(vcpu, TO(~0u) | LOGICAL | 0x40), (1u << VCPUS) - 1);
-}
-
-static void test_shorthands(void **state)
-{
-	const u32 all = (1u << VCPUS) - 1;
-
-	/* the destination does not count */
-	assert_int_equal(hit_by(nth(5), TO(9) | TO_SELF | 0x40), 1u << 5);
-	assert_int_equal(hit_by(nth(5), TO(9) | TO_ALL | 0x40), all);
-	assert_int_equal(hit_by(nth(5), TO(9) | TO_OTHERS | 0x40), all & ~(1u << 5));
-	assert_int_equal(hit_by(nth(5), TO_OTHERS | NMI), all & ~(1u << 5));
-	assert_int_equal(hit_by(nth(5), TO_OTHERS | INIT | ASSERT), all & ~(1u << 5));
-	assert_int_equal(hit_by(nth(5), TO_OTHERS | STARTUP | 9), all & ~(1u << 5));
-}
-
-/* Lowest priority: exactly one of those addressed. */
-static void test_lowest(void **state)
-{
-	u32 set = hit_by(vcpu, TO(0x00018000 | 6) | LOGICAL | LOWEST | 0x40);
-
-	assert_int_equal(set & ~(6u << 16), 0);
-	assert_int_equal(__builtin_popcount(set), 1);
-	assert_int_equal(__builtin_popcount(hit_by(vcpu, TO(~0u) | LOWEST | 0x40)), 1);
-	assert_int_equal(hit_by(vcpu, TO(7) | LOWEST | 0x40), 1u << 7);
-}
-
-static void test_vectors(void **state)
-{
-	for (u32 vector = 0; vector < 256; vector++) {
-		put(vcpu, ICR, TO(3) | FIXED | vector);
-		assert_int_equal(pends(nth(3), (u8)vector), vector >= 16);
-		clear();
-		put(vcpu, SELF_IPI, vector);
-		assert_int_equal(hit(), vector >= 16 ? 1 : 0);
-		assert_int_equal(pends(vcpu, (u8)vector), vector >= 16);
-		clear();
-	}
-}
-
-static void test_modes(void **state)
-{
-	put(vcpu, ICR, TO(1) | NMI);
-	put(vcpu, ICR, TO(2) | INIT | ASSERT | LEVEL);
-	put(vcpu, ICR, TO(3) | INIT | LEVEL); /* de-assert: nothing */
-	put(vcpu, ICR, TO(4) | STARTUP | 0x9a);
-	put(vcpu, ICR, TO(5) | 2 << 8 | 0x40); /* SMI, and what does not exist */
-	put(vcpu, ICR, TO(5) | 3 << 8 | 0x40);
-	put(vcpu, ICR, TO(5) | 7 << 8 | 0x40);
-	assert_int_equal(hit(), BIT(1) | BIT(2) | BIT(4));
-	assert_int_equal(atomic_load(&nth(1)->lapic.pending), LAPIC_NMI);
-	assert_int_equal(atomic_load(&nth(2)->lapic.pending), LAPIC_INIT);
-	assert_int_equal(atomic_load(&nth(4)->lapic.pending), LAPIC_SIPI);
-	assert_int_equal(atomic_load(&nth(4)->lapic.sipi_page), 0x9a);
+	put_reg(vcpu, LAPIC_EOI, 0);
 }
 
 /* --- priorities ------------------------------------------------------------------------------ */
@@ -319,49 +57,74 @@ static void test_highest_first(void **state)
 	static const u8 vectors[] = { 0x31, 0xff, 0x40, 0x10, 0x7f, 0x80, 0xc0, 0x3f };
 	static const u8 order[] = { 0xff, 0xc0, 0x80, 0x7f, 0x40, 0x3f, 0x31, 0x10 };
 
+	assert_int_equal(lapic_sync(vcpu), -1);
 	assert_int_equal(lapic_highest(vcpu), -1);
 	for (size_t i = 0; i < sizeof(vectors); i++)
 		lapic_post(vcpu, vectors[i]);
+	assert_int_equal(lapic_highest(vcpu), -1); /* posted is not requested yet */
+	assert_int_equal(lapic_sync(vcpu), 0xff);
 	for (size_t i = 0; i < sizeof(order); i++) {
-		assert_int_equal(lapic_highest(vcpu), order[i]);
-		lapic_accept(vcpu, order[i]);
-		assert_false(pends(vcpu, order[i]));
-		assert_int_equal(get(vcpu, ISR + order[i] / 32), BIT(order[i] % 32));
-		put(vcpu, EOI, 0);
+		take(order[i]);
+		end();
+		assert_false(in_service(vcpu, order[i]));
 	}
-	assert_int_equal(lapic_highest(vcpu), -1);
+	assert_int_equal(lapic_sync(vcpu), -1);
+}
+
+/* Each vector has its own bit, in each of the three arrays. */
+static void test_every_vector(void **state)
+{
+	for (unsigned int v = 16; v < 256; v++) {
+		lapic_post(vcpu, (u8)v);
+		assert_int_equal(lapic_sync(vcpu), v);
+		for (u32 n = 0; n < 8; n++)
+			assert_int_equal(get_reg(vcpu, LAPIC_IRR + n * 16),
+					 v / 32 == n ? BIT(v % 32) : 0);
+		take((u8)v);
+		for (u32 n = 0; n < 8; n++) {
+			assert_int_equal(get_reg(vcpu, LAPIC_IRR + n * 16), 0);
+			assert_int_equal(get_reg(vcpu, LAPIC_TMR + n * 16), 0);
+			assert_int_equal(get_reg(vcpu, LAPIC_ISR + n * 16),
+					 v / 32 == n ? BIT(v % 32) : 0);
+		}
+		end();
+	}
 }
 
 /* Only a higher class (upper four bits) interrupts what is in service. */
 static void test_nesting(void **state)
 {
 	lapic_post(vcpu, 0x55);
-	lapic_accept(vcpu, 0x55);
-	assert_int_equal(get(vcpu, PPR), 0x50);
+	lapic_sync(vcpu);
+	take(0x55);
+	assert_int_equal(get_reg(vcpu, LAPIC_PPR), 0x50);
 	lapic_post(vcpu, 0x5f);
 	lapic_post(vcpu, 0x22);
+	assert_int_equal(lapic_sync(vcpu), 0x5f);
 	assert_int_equal(lapic_highest(vcpu), -1);
 	lapic_post(vcpu, 0x60);
-	assert_int_equal(lapic_highest(vcpu), 0x60);
-	lapic_accept(vcpu, 0x60);
-	assert_int_equal(get(vcpu, PPR), 0x60);
+	lapic_sync(vcpu);
+	take(0x60);
+	assert_int_equal(get_reg(vcpu, LAPIC_PPR), 0x60);
 	lapic_post(vcpu, 0x55); /* once in service and once more pending */
-	put(vcpu, EOI, 0);	/* ends 0x60 */
-	assert_int_equal(get(vcpu, PPR), 0x50);
+	lapic_sync(vcpu);
+	end(); /* of 0x60 */
+	assert_int_equal(get_reg(vcpu, LAPIC_PPR), 0x50);
 	assert_int_equal(lapic_highest(vcpu), -1);
-	put(vcpu, EOI, 0); /* ends 0x55 */
-	assert_int_equal(get(vcpu, PPR), 0);
-	assert_int_equal(lapic_highest(vcpu), 0x5f);
-	lapic_accept(vcpu, 0x5f);
-	put(vcpu, EOI, 0);
-	assert_int_equal(lapic_highest(vcpu), 0x55);
+	end(); /* of 0x55 */
+	assert_int_equal(get_reg(vcpu, LAPIC_PPR), 0);
+	take(0x5f);
+	end();
+	take(0x55);
+	end();
+	take(0x22);
 }
 
 static void test_eoi_of_nothing(void **state)
 {
-	put(vcpu, EOI, 0);
+	end();
 	lapic_post(vcpu, 0x30);
-	put(vcpu, EOI, 0);
+	end();
 	assert_true(pends(vcpu, 0x30));
 	assert_int_equal(lapic_highest(vcpu), 0x30);
 }
@@ -369,34 +132,276 @@ static void test_eoi_of_nothing(void **state)
 static void test_task_priority(void **state)
 {
 	lapic_post(vcpu, 0x4f);
-	put(vcpu, TPR, 0x40);
+	lapic_sync(vcpu);
+	put_reg(vcpu, LAPIC_TPR, 0x40);
 	assert_int_equal(lapic_highest(vcpu), -1);
-	assert_int_equal(get(vcpu, PPR), 0x40);
-	put(vcpu, TPR, 0x3f);
-	assert_int_equal(get(vcpu, PPR), 0x3f);
-	assert_int_equal(lapic_highest(vcpu), 0x4f);
+	assert_int_equal(get_reg(vcpu, LAPIC_PPR), 0x40);
+	put_reg(vcpu, LAPIC_TPR, 0x3f);
+	assert_int_equal(get_reg(vcpu, LAPIC_PPR), 0x3f);
 	/* The processor priority is the higher of the task's and of what is in service. */
-	lapic_accept(vcpu, 0x4f);
-	assert_int_equal(get(vcpu, PPR), 0x40);
-	put(vcpu, TPR, 0x72);
-	assert_int_equal(get(vcpu, PPR), 0x72);
-	put(vcpu, TPR, 0xff);
+	take(0x4f);
+	assert_int_equal(get_reg(vcpu, LAPIC_PPR), 0x40);
+	put_reg(vcpu, LAPIC_TPR, 0x42); /* in the same class: the task's, with its lower half */
+	assert_int_equal(get_reg(vcpu, LAPIC_PPR), 0x42);
+	put_reg(vcpu, LAPIC_TPR, 0x72);
+	assert_int_equal(get_reg(vcpu, LAPIC_PPR), 0x72);
+	put_reg(vcpu, LAPIC_TPR, 0xff);
 	lapic_post(vcpu, 0xff);
+	lapic_sync(vcpu);
 	assert_int_equal(lapic_highest(vcpu), -1);
 	assert_true(pends(vcpu, 0xff));
 }
 
-/* Lowering the priority, by MSR or CR8, or an EOI makes the run loop look again. */
+/* The two halves of lapic_highest() that a sleeping vCPU uses: what is posted counts too. */
+static void test_above(void **state)
+{
+	assert_int_equal(lapic_priority(vcpu), 0);
+	assert_false(lapic_above(vcpu, 0));
+	lapic_post(vcpu, 0x45);
+	assert_true(lapic_above(vcpu, 0));
+	assert_true(lapic_above(vcpu, 0x30));
+	assert_false(lapic_above(vcpu, 0x40));
+	lapic_sync(vcpu);
+	assert_true(lapic_above(vcpu, 0x30));
+	assert_false(lapic_above(vcpu, 0x40));
+	take(0x45);
+	assert_false(lapic_above(vcpu, 0));
+	assert_int_equal(lapic_priority(vcpu), 0x40);
+	lapic_set_tpr(vcpu, 0x6f);
+	assert_int_equal(lapic_priority(vcpu), 0x60);
+	assert_int_equal(lapic_get_tpr(vcpu), 0x6f);
+}
+
+static bool asked_to_look(void)
+{
+	return atomic_exchange(&vcpu->requests, 0) & REQ_EVENT;
+}
+
+/*
+ * A priority that falls, or may have, makes the run loop look again if there is something to be
+ * found: also when the task's priority holds it back, since that look sets the TPR threshold.
+ */
 static void test_look_again(void **state)
 {
-	clear();
-	put(vcpu, TPR, 0);
-	assert_int_equal(atomic_exchange(&vcpu->requests, 0), REQ_EVENT);
-	put(vcpu, EOI, 0);
-	assert_int_equal(atomic_exchange(&vcpu->requests, 0), REQ_EVENT);
+	put_reg(vcpu, LAPIC_TPR, 0x10);
+	end();
+	assert_false(asked_to_look());
+	lapic_post(vcpu, 0x20);
+	lapic_sync(vcpu);
+	take(0x20);
+	asked_to_look();
+	put_reg(vcpu, LAPIC_TPR, 0);
+	assert_false(asked_to_look());
+	lapic_post(vcpu, 0x21);
+	lapic_sync(vcpu);
+	asked_to_look();
+	put_reg(vcpu, LAPIC_TPR, 0x20);
+	assert_true(asked_to_look());
+	end();
+	assert_true(asked_to_look());
+	put_reg(vcpu, LAPIC_TPR, 0x1f);
+	assert_true(asked_to_look());
+}
+
+/* In service something higher; when that ends only the TPR, raised without an exit, is in the way:
+ * its fall has to be an exit. */
+static void test_threshold_after_eoi(void **state)
+{
+	lapic_post(vcpu, 0x60);
+	lapic_sync(vcpu);
+	take(0x60);
+	lapic_post(vcpu, 0x5f);
+	assert_int_equal(vcpu_deliver_events(vcpu), RESUME_GUEST);
+	assert_int_equal(vcpu->vmx.tpr_threshold, 0);
+	assert_false(fake_guest_tpr(vcpu, 0x50));
+	end();
+	assert_true(asked_to_look());
+	assert_int_equal(vcpu_deliver_events(vcpu), RESUME_GUEST);
+	assert_int_equal(vcpu->vmx.tpr_threshold, 5);
+	assert_true(fake_guest_tpr(vcpu, 0x40));
+}
+
+/* A threshold must not stay above the TPR, whatever else holds the vector back. */
+static void test_threshold_follows(void **state)
+{
+	lapic_post(vcpu, 0x70);
+	lapic_sync(vcpu);
+	take(0x70);
+	put_reg(vcpu, LAPIC_TPR, 0x60);
+	lapic_post(vcpu, 0x55);
+	assert_int_equal(vcpu_deliver_events(vcpu), RESUME_GUEST);
+	assert_int_equal(vcpu->vmx.tpr_threshold, 5);
+	put_reg(vcpu, LAPIC_TPR, 0x40);
+	assert_true(asked_to_look());
+	assert_int_equal(vcpu_deliver_events(vcpu), RESUME_GUEST);
+	assert_int_equal(vcpu->vmx.tpr_threshold, 0);
+}
+
+/* --- who takes an interrupt ------------------------------------------------------------------- */
+
+static void test_disabled_drops(void **state)
+{
+	put_reg(vcpu, LAPIC_SVR, 0xff);
+	lapic_post(vcpu, 0x40);
+	lapic_post_level(vcpu, 0x41);
+	assert_int_equal(lapic_sync(vcpu), -1);
+	assert_int_equal(all_hit(), 0);
+	/* What it has already stays, an NMI is no vector. */
+	put_reg(vcpu, LAPIC_SVR, 0x1ff);
+	lapic_post(vcpu, 0x42);
+	put_reg(vcpu, LAPIC_SVR, 0xff);
+	lapic_post_nmi(vcpu);
+	assert_int_equal(lapic_sync(vcpu), 0x42);
+	assert_int_equal(lapic_highest(vcpu), 0x42);
+	assert_int_equal(atomic_load(&vcpu->lapic.pending), LAPIC_NMI);
+}
+
+/* One that was posted while IA32_APIC_BASE changed does not show up in a disabled APIC. */
+static void test_too_late(void **state)
+{
+	put_msr(vcpu, MSR_APIC_BASE, LAPIC_DEFAULT_BASE | LAPIC_BASE_BSP);
+	atomic_store(&vcpu->lapic.posted[1], 1);
+	assert_int_equal(lapic_sync(vcpu), -1);
+	assert_int_equal(atomic_load(&vcpu->lapic.posted[1]), 0);
+}
+
+static void test_events_kick(void **state)
+{
+	u64 seq = atomic_load(&vcpu->event_seq);
+
+	lapic_post(vcpu, 0x20);
+	assert_int_equal(atomic_load(&vcpu->event_seq), seq + 1);
+	assert_true(asked_to_look());
+	lapic_post_level(vcpu, 0x20);
+	assert_int_equal(atomic_load(&vcpu->event_seq), seq + 2);
+	assert_true(asked_to_look());
+	lapic_post_nmi(vcpu);
+	assert_int_equal(atomic_load(&vcpu->event_seq), seq + 3);
+	assert_true(asked_to_look());
+}
+
+/* A processor that takes an NMI latches one more, and no third. */
+static void test_two_nmis(void **state)
+{
+	for (unsigned int i = 0; i < 3; i++)
+		lapic_post_nmi(vcpu);
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_int_equal(vcpu_deliver_events(vcpu), RESUME_GUEST);
+		assert_true(fake_of(vcpu)->queued);
+		assert_int_equal(fake_of(vcpu)->event.type, EVENT_NMI);
+		assert_int_equal(fake_of(vcpu)->nmi_window, !i);
+		fake_of(vcpu)->queued = false;
+	}
+	assert_int_equal(vcpu_deliver_events(vcpu), RESUME_GUEST);
+	expect_no_event(vcpu);
+	assert_int_equal(atomic_load(&vcpu->lapic.pending), 0);
+	/* One that is in its handler already latches a single one. */
+	fake_of(vcpu)->nmi_blocked = true;
+	lapic_post_nmi(vcpu);
+	lapic_post_nmi(vcpu);
+	assert_int_equal(vcpu_deliver_events(vcpu), RESUME_GUEST);
+	assert_int_equal(atomic_load(&vcpu->lapic.pending), LAPIC_NMI);
+}
+
+/* --- level-triggered ------------------------------------------------------------------------- */
+
+static u64 eoi_exits(unsigned int word)
+{
+	return fake_of(vcpu)->apic.eoi_exits[word];
+}
+
+static void test_level(void **state)
+{
+	lapic_post_level(vcpu, 0x65);
+	lapic_sync(vcpu);
+	assert_int_equal(get_reg(vcpu, LAPIC_TMR + 0x30), BIT(5));
+	take(0x65);
+	vcpu->run.reason = RUN_EXIT_NONE;
+	assert_int_equal(lapic_write(vcpu, MSR_OF(LAPIC_EOI), 0), 1);
+	assert_int_equal(vcpu->run.reason, RUN_EXIT_EOI);
+	assert_int_equal(vcpu->run.eoi.vector, 0x65);
+	assert_false(in_service(vcpu, 0x65));
+	/* The same vector as an edge: an EOI like any other. */
+	lapic_post(vcpu, 0x65);
+	lapic_sync(vcpu);
+	assert_int_equal(get_reg(vcpu, LAPIC_TMR + 0x30), 0);
+	take(0x65);
+	assert_int_equal(lapic_write(vcpu, MSR_OF(LAPIC_EOI), 0), 0);
+}
+
+/* Of two with one vector it is the later that counts; the neighbours keep what they are. */
+static void test_level_and_edge(void **state)
+{
+	lapic_post_level(vcpu, 0x70);
+	lapic_post_level(vcpu, 0x71);
+	lapic_sync(vcpu);
+	lapic_post(vcpu, 0x71);
+	lapic_post(vcpu, 0x72);
+	lapic_post_level(vcpu, 0x72);
+	lapic_sync(vcpu);
+	assert_int_equal(get_reg(vcpu, LAPIC_TMR + 0x30), BIT(0x10) | BIT(0x12));
+	assert_int_equal(get_reg(vcpu, LAPIC_IRR + 0x30), 7u << 0x10);
+}
+
+static void test_level_delivered(void **state)
+{
+	assert_true(vmx_apic_delivers(&vcpu->vmx));
+	lapic_post_level(vcpu, 0x65);
+	lapic_post_level(vcpu, 0xfe);
+	lapic_sync(vcpu);
+	assert_int_equal(eoi_exits(1), BIT(0x25));
+	assert_int_equal(eoi_exits(3), BIT(0x3e));
+	lapic_post(vcpu, 0x65);
+	lapic_sync(vcpu);
+	assert_int_equal(eoi_exits(1), 0);
+	assert_int_equal(eoi_exits(3), BIT(0x3e));
+	assert_int_equal(lapic_eoi_virtualized(vcpu, 0xfe), 1);
+	assert_int_equal(vcpu->run.reason, RUN_EXIT_EOI);
+	assert_int_equal(vcpu->run.eoi.vector, 0xfe);
+}
+
+/* EOI by MSR: the CPU delivers by what it believes to be in service. */
+static void test_eoi_delivered(void **state)
+{
+	lapic_post(vcpu, 0x40);
+	lapic_sync(vcpu);
+	take(0x40);
+	lapic_post(vcpu, 0x50);
+	lapic_sync(vcpu);
+	take(0x50);
+	fake_of(vcpu)->apic.in_service = 0x50;
+	end();
+	assert_int_equal(fake_of(vcpu)->apic.in_service, 0x40);
+	end();
+	assert_int_equal(fake_of(vcpu)->apic.in_service, 0);
+	/* It looks at the next entry by itself. */
+	asked_to_look();
+	lapic_post(vcpu, 0x30);
+	lapic_sync(vcpu);
+	asked_to_look();
+	put_reg(vcpu, LAPIC_TPR, 0x40);
+	put_reg(vcpu, LAPIC_TPR, 0);
+	end();
+	assert_false(asked_to_look());
 }
 
 /* --- starting and stopping ------------------------------------------------------------------- */
+
+static void check_init(struct vcpu *ap)
+{
+	assert_int_equal(atomic_load(&ap->lapic.pending), 0); /* the NMI is gone */
+	assert_int_equal(get_reg(ap, LAPIC_TPR), 0);
+	assert_int_equal(get_reg(ap, LAPIC_SVR), 0xff);
+	assert_int_equal(get_reg(ap, LAPIC_LVT_LINT0), LVT_MASKED);
+	assert_int_equal(get_reg(ap, LAPIC_TIMER_INITIAL), 0);
+	assert_int_equal(get_reg(ap, LAPIC_TIMER_CURRENT), 0);
+	for (u32 n = 0; n < 8; n++) {
+		assert_int_equal(get_reg(ap, LAPIC_ISR + n * 16), 0);
+		assert_int_equal(get_reg(ap, LAPIC_TMR + n * 16), 0);
+		assert_int_equal(get_reg(ap, LAPIC_IRR + n * 16), 0);
+	}
+	assert_false(lapic_timer_runs(ap));
+}
 
 static void test_init(void **state)
 {
@@ -404,26 +409,28 @@ static void test_init(void **state)
 
 	fixture_load(ap, 0);
 	ap->mp_state = MP_RUNNABLE;
-	put(ap, TPR, 0x20);
-	put(ap, SVR, 0x1ff);
-	lapic_post(ap, 0x40);
+	put_reg(ap, LAPIC_TPR, 0x20);
+	put_reg(ap, LAPIC_LVT_LINT0, 0x700);
+	put_reg(ap, LAPIC_LVT_TIMER, 0x77);
+	put_reg(ap, LAPIC_TIMER_INITIAL, 100000);
+	assert_true(lapic_timer_runs(ap));
+	lapic_post_level(ap, 0x40);
+	lapic_sync(ap);
 	lapic_accept(ap, 0x40);
 	lapic_post(ap, 0x50);
 	lapic_post_nmi(ap);
 	vmx_set(&ap->vmx, REG_RIP, 0x1234);
-	put(vcpu, ICR, TO(1) | INIT | ASSERT);
+	send_icr(vcpu, TO(1) | INIT | ASSERT);
 	assert_int_equal(vcpu_deliver_events(ap), RESUME_GUEST);
 	assert_int_equal(ap->mp_state, MP_WAIT_SIPI);
-	assert_int_equal(atomic_load(&ap->lapic.pending), 0); /* the NMI is gone */
 	assert_int_equal(vcpu_rip(ap), 0xfff0);
 	expect_no_event(ap);
 	/* x2APIC mode and the id stay */
-	assert_int_equal(get(ap, MSR_APIC_BASE), BASE_RESET | BASE_EN | BASE_EXTD);
-	assert_int_equal(get(ap, ID), 1);
-	assert_int_equal(get(ap, TPR), 0);
-	assert_int_equal(get(ap, SVR), 0xff);
-	assert_int_equal(get(ap, ISR + 2), 0);
-	assert_int_equal(get(ap, IRR + 2), 0);
+	assert_int_equal(get_msr(ap, MSR_APIC_BASE),
+			 LAPIC_DEFAULT_BASE | LAPIC_BASE_EN | LAPIC_BASE_EXTD);
+	assert_int_equal(get_reg(ap, LAPIC_ID), 1);
+	assert_int_equal(get_reg(ap, LAPIC_LDR), 2);
+	check_init(ap);
 	fixture_load(vcpu, 0);
 }
 
@@ -433,7 +440,7 @@ static void test_startup(void **state)
 
 	fixture_load(ap, 0);
 	ap->mp_state = MP_WAIT_SIPI;
-	put(vcpu, ICR, TO(2) | STARTUP | 0x9a);
+	send_icr(vcpu, TO(2) | STARTUP | 0x9a);
 	assert_int_equal(vcpu_deliver_events(ap), RESUME_GUEST);
 	assert_int_equal(ap->mp_state, MP_RUNNABLE);
 	assert_int_equal(vcpu_rip(ap), 0);
@@ -441,13 +448,13 @@ static void test_startup(void **state)
 	assert_int_equal(fake_of(ap)->seg[VSEG_CS].base, 0x9a000);
 	/* A second one, as operating systems send it, does nothing. */
 	vmx_set(&ap->vmx, REG_RIP, 0x77);
-	put(vcpu, ICR, TO(2) | STARTUP | 0x10);
+	send_icr(vcpu, TO(2) | STARTUP | 0x10);
 	assert_int_equal(vcpu_deliver_events(ap), RESUME_GUEST);
 	assert_int_equal(vcpu_rip(ap), 0x77);
 	assert_int_equal(atomic_load(&ap->lapic.pending), 0);
 	/* INIT and SIPI that arrive together start it again. */
-	put(vcpu, ICR, TO(2) | INIT | ASSERT);
-	put(vcpu, ICR, TO(2) | STARTUP | 0x10);
+	send_icr(vcpu, TO(2) | INIT | ASSERT);
+	send_icr(vcpu, TO(2) | STARTUP | 0x10);
 	assert_int_equal(vcpu_deliver_events(ap), RESUME_GUEST);
 	assert_int_equal(ap->mp_state, MP_RUNNABLE);
 	assert_int_equal(fake_of(ap)->seg[VSEG_CS].base, 0x10000);
@@ -468,7 +475,7 @@ static void test_nothing_before_startup(void **state)
 	assert_int_equal(ap->mp_state, MP_WAIT_SIPI);
 	expect_no_event(ap);
 	assert_int_equal(atomic_load(&ap->lapic.pending), LAPIC_NMI);
-	put(vcpu, ICR, TO(3) | STARTUP | 1);
+	send_icr(vcpu, TO(3) | STARTUP | 1);
 	assert_int_equal(vcpu_deliver_events(ap), RESUME_GUEST);
 	assert_true(fake_of(ap)->queued);
 	assert_int_equal(fake_of(ap)->event.type, EVENT_NMI);
@@ -479,41 +486,48 @@ static void test_nothing_before_startup(void **state)
 static void test_init_of_boot_cpu(void **state)
 {
 	vmx_set(&vcpu->vmx, REG_RIP, 0x1234);
-	put(vcpu, ICR, TO_ALL | INIT | ASSERT);
+	send_icr(vcpu, TO_ALL | INIT | ASSERT);
 	assert_int_equal(vcpu_deliver_events(vcpu), RESUME_GUEST);
 	assert_int_equal(vcpu->mp_state, MP_RUNNABLE);
 	assert_int_equal(vcpu_rip(vcpu), 0xfff0);
 	assert_int_equal(fake_of(vcpu)->seg[VSEG_CS].base, 0xffff0000);
-	assert_true(get(vcpu, MSR_APIC_BASE) & BASE_BSP);
+	assert_true(get_msr(vcpu, MSR_APIC_BASE) & LAPIC_BASE_BSP);
 }
 
-#define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
+#define TEST(t)	   cmocka_unit_test_setup_teardown(t, setup, teardown)
+#define DELIVER(t) cmocka_unit_test_setup_teardown(t, setup_delivery, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_reset),
-		TEST(test_permissions),
-		TEST(test_not_x2apic),
-		TEST(test_reserved_bits),
-		TEST(test_values_stay),
-		TEST(test_base_transitions),
-		TEST(test_base_reserved),
-		TEST(test_physical),
-		TEST(test_logical),
-		TEST(test_shorthands),
-		TEST(test_lowest),
-		TEST(test_vectors),
-		TEST(test_modes),
 		TEST(test_highest_first),
+		TEST(test_every_vector),
+		DELIVER(test_every_vector),
 		TEST(test_nesting),
+		DELIVER(test_nesting),
 		TEST(test_eoi_of_nothing),
+		DELIVER(test_eoi_of_nothing),
 		TEST(test_task_priority),
+		TEST(test_above),
+		DELIVER(test_above),
 		TEST(test_look_again),
+		TEST(test_threshold_after_eoi),
+		TEST(test_threshold_follows),
+		TEST(test_disabled_drops),
+		TEST(test_too_late),
+		TEST(test_events_kick),
+		TEST(test_two_nmis),
+		TEST(test_level),
+		DELIVER(test_level),
+		TEST(test_level_and_edge),
+		DELIVER(test_level_delivered),
+		DELIVER(test_eoi_delivered),
 		TEST(test_init),
+		DELIVER(test_init),
 		TEST(test_startup),
 		TEST(test_nothing_before_startup),
 		TEST(test_init_of_boot_cpu),
+		DELIVER(test_init_of_boot_cpu),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -440,6 +440,7 @@ static void test_drop_nothing(void **state)
 static void enter_two(void)
 {
 	for (u32 i = 0; i < 3; i += 2) {
+		atomic_store(&vm->vcpu[i]->requests, 0); /* it has looked */
 		atomic_store(&vm->vcpu[i]->cpu, i + 1);
 		atomic_store(&vm->vcpu[i]->mode, IN_GUEST_MODE);
 		vm->vcpu[i]->vmx.flushed_gen = atomic_load(&vm->vmx.flush_gen);

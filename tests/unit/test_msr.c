@@ -86,7 +86,6 @@ static void test_unknown(void **state)
 		MSR_PERF_GLOBAL_CTRL,
 		0x480,
 		0x491,
-		MSR_TSC_DEADLINE,
 		0x7ff,
 		0x900,
 		MSR_XSS,
@@ -163,10 +162,30 @@ static void test_apic(void **state)
 	assert_false(write_msr(0x802, 1));
 	assert_false(read_msr(0x80b, &value));
 	assert_false(write_msr(0x808, BIT(32)));
-	/* ICR with a destination in the upper half: to itself */
+	/* ICR with a destination in the upper half: to itself, which is not enabled yet */
+	assert_true(write_msr(0x830, 0x40));
+	assert_true(read_msr(0x822, &value));
+	assert_int_equal(value, 0);
+	assert_true(write_msr(0x80f, 0x1ff));
 	assert_true(write_msr(0x830, 0x40));
 	assert_true(read_msr(0x822, &value));
 	assert_int_equal(value, 1);
+}
+
+static void test_tsc_deadline(void **state)
+{
+	u64 value;
+
+	assert_true(write_msr(MSR_TSC_DEADLINE, 5000)); /* not in that mode: ignored */
+	assert_true(read_msr(MSR_TSC_DEADLINE, &value));
+	assert_int_equal(value, 0);
+	assert_true(read_msr(MSR_APIC_BASE, &value));
+	assert_true(write_msr(MSR_APIC_BASE, value | APIC_BASE_X2APIC));
+	assert_true(write_msr(0x80f, 0x1ff));
+	assert_true(write_msr(0x832, BIT(18) | 0x40));
+	assert_true(write_msr(MSR_TSC_DEADLINE, ~0ull));
+	assert_true(read_msr(MSR_TSC_DEADLINE, &value));
+	assert_int_equal(value, ~0ull);
 }
 
 #define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
@@ -174,8 +193,9 @@ static void test_apic(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_unknown),	TEST(test_tsc),	     TEST(test_microcode),
-		TEST(test_misc_enable), TEST(test_debugctl), TEST(test_apic),
+		TEST(test_unknown),	 TEST(test_tsc),      TEST(test_microcode),
+		TEST(test_misc_enable),	 TEST(test_debugctl), TEST(test_apic),
+		TEST(test_tsc_deadline),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

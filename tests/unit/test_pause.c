@@ -41,6 +41,7 @@ static int teardown(void **state)
 
 static void in_guest(struct vcpu *v, u32 cpu)
 {
+	atomic_store(&v->requests, 0); /* it has looked */
 	atomic_store(&v->cpu, cpu);
 	atomic_store(&v->mode, IN_GUEST_MODE);
 }
@@ -366,6 +367,20 @@ static void test_flush(void **state)
 	assert_int_equal(fake_machine.nmis[2], 2);
 }
 
+/* But for one that has not heard yet that the APIC-access page moves: it may have entered since. */
+static void test_flush_with_the_apic_page(void **state)
+{
+	in_guest(other, 2);
+	fake_machine.on_spin = flush_on_the_way;
+	atomic_fetch_or(&other->requests, REQ_APIC_PAGE);
+	assert_int_equal(vm_flush(fixture_vm, ticks_now() + 1000), -ETIMEDOUT);
+	atomic_fetch_and(&other->requests, ~(u32)REQ_APIC_PAGE);
+	assert_int_equal(vm_flush(fixture_vm, ticks_now() + 1000), -ETIMEDOUT);
+	fake_machine.on_spin = flush_on_the_way;
+	assert_int_equal(vm_flush(fixture_vm, ticks_now() + 1000), 0);
+	atomic_store(&other->mode, OUTSIDE_GUEST_MODE);
+}
+
 #define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 
 int main(void)
@@ -388,6 +403,7 @@ int main(void)
 		TEST(test_grace_period_ends_beside_new_readers),
 		TEST(test_invalidation),
 		TEST(test_flush),
+		TEST(test_flush_with_the_apic_page),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,9 +27,8 @@
 #include "tests/unit/fake_machine.h"
 #include "tests/unit/vm_fixture.h"
 
-#define RIP	  0x1000
-#define VECTOR	  0x41
-#define APIC_EXTD BIT(10)
+#define RIP    0x1000
+#define VECTOR 0x41
 
 extern struct counter kicks_erroneous, run_yields, run_blocks;
 
@@ -38,12 +37,12 @@ static struct fake_vcpu *f;
 
 static int setup(void **state)
 {
-	fixture_start(2);
+	fixture_start_apics(2, *state);
 	vcpu = fixture_vm->vcpu[0];
 	other = fixture_vm->vcpu[1];
 	f = fake_of(vcpu);
 	f->reg[REG_RIP] = RIP;
-	vcpu->vmx.flushed_gen = atomic_load(&fixture_vm->vmx.flush_gen);
+	vmx_apic_flush(&vcpu->vmx);
 	return 0;
 }
 
@@ -57,6 +56,12 @@ static int teardown(void **state)
 static void enable_interrupts(struct vcpu *v)
 {
 	fake_of(v)->reg[REG_RFLAGS] |= RFLAGS_IF;
+}
+
+/* Virtual-interrupt delivery: the CPU waits until the guest can take it, without a window. */
+static bool has_window(struct vcpu *v)
+{
+	return !vmx_apic_delivers(&v->vmx);
 }
 
 static void expect_delivered(unsigned int n, u8 type, u8 vector)
@@ -229,10 +234,10 @@ static void test_hold(void **state)
 
 /* --- events ---------------------------------------------------------------------------------- */
 
-/* With interrupts off a window is asked for, and closed again behind the interrupt. */
+/* With interrupts off a window is asked for, if it needs one, and closed again behind it. */
 static void sti(struct vcpu *v)
 {
-	assert_true(fake_of(v)->intr_window);
+	assert_int_equal(fake_of(v)->intr_window, has_window(v));
 	enable_interrupts(v);
 }
 
@@ -284,6 +289,27 @@ static void test_nmi_window(void **state)
 	assert_false(f->nmi_window);
 }
 
+/* Two before the look, and a third: a processor takes one and remembers one. */
+static void end_nmi(struct vcpu *v)
+{
+	assert_int_equal(f->nr_delivered, 1);
+	assert_true(f->nmi_blocked && f->nmi_window);
+	f->nmi_blocked = false;
+}
+
+static void test_two_nmis(void **state)
+{
+	for (unsigned int i = 0; i < 3; i++)
+		lapic_post_nmi(vcpu);
+	fake_exit_add(VM_EXIT_CPUID);
+	fake_exit_add(VM_EXIT_CPUID)->during = end_nmi;
+	fake_exit_add(VM_EXIT_CPUID);
+	run_to_end();
+	assert_int_equal(f->nr_delivered, 2);
+	expect_delivered(1, EVENT_NMI, EXC_NMI);
+	assert_false(f->nmi_window);
+}
+
 /* An exception on its way goes first. */
 static void test_event_behind_exception(void **state)
 {
@@ -301,13 +327,12 @@ static void eoi(struct vcpu *v)
 	enable_interrupts(v);
 	assert_int_equal(f->nr_delivered, 1);
 	assert_false(f->intr_window);
-	assert_int_equal(lapic_write(v, 0x80b, 0), 0);
+	guest_eoi(v);
 }
 
 static void test_priority(void **state)
 {
 	enable_interrupts(vcpu);
-	vcpu->lapic.base |= APIC_EXTD;
 	lapic_post(vcpu, VECTOR);
 	lapic_post(vcpu, VECTOR + 1);
 	fake_exit_add(VM_EXIT_CPUID);
@@ -315,6 +340,88 @@ static void test_priority(void **state)
 	run_to_end();
 	assert_int_equal(f->nr_delivered, 2);
 	expect_delivered(0, EVENT_EXTERNAL, VECTOR + 1);
+	expect_delivered(1, EVENT_EXTERNAL, VECTOR);
+}
+
+/* The guest sets its task priority: without an exit where the CPU can, or as CR8 writes do. */
+static bool guest_tpr(struct vcpu *v, u8 tpr)
+{
+	if (v->vmx.apic_rung >= VMX_APIC_TPR)
+		return fake_guest_tpr(v, tpr);
+	lapic_set_tpr(v, tpr);
+	return false;
+}
+
+static void raise_priority(struct vcpu *v)
+{
+	assert_false(guest_tpr(v, VECTOR | 0xf));
+	lapic_post(v, VECTOR);
+}
+
+static void lower_priority(struct vcpu *v)
+{
+	assert_int_equal(f->nr_delivered, 0);
+	assert_false(f->intr_window);
+	/* Where the priority is the guest's own, and delivery is not, it is an exit. */
+	assert_int_equal(guest_tpr(v, VECTOR - 0x10),
+			 v->vmx.apic_rung >= VMX_APIC_TPR && !vmx_apic_delivers(&v->vmx));
+}
+
+/* A vector that the task priority masks costs nothing until the priority is lowered. */
+static void test_task_priority(void **state)
+{
+	bool exits = vcpu->vmx.apic_rung >= VMX_APIC_TPR && !vmx_apic_delivers(&vcpu->vmx);
+
+	enable_interrupts(vcpu);
+	fake_exit_add(VM_EXIT_NMI)->during = raise_priority;
+	fake_exit_add(VM_EXIT_CPUID);
+	fake_exit_add(exits ? VM_EXIT_TPR : VM_EXIT_CPUID)->during = lower_priority;
+	run_to_end();
+	assert_int_equal(f->nr_delivered, 1);
+	expect_delivered(0, EVENT_EXTERNAL, VECTOR);
+	if (exits)
+		assert_int_equal(vcpu->vmx.tpr_threshold, 0);
+}
+
+static void post_lower_and_higher(struct vcpu *v)
+{
+	assert_int_equal(f->nr_delivered, 1);
+	lapic_post(v, VECTOR - 0x10);
+	lapic_post(v, VECTOR + 0x20);
+	enable_interrupts(v);
+}
+
+static void end_one(struct vcpu *v)
+{
+	enable_interrupts(v);
+	guest_eoi(v);
+}
+
+/* Into a handler that has enabled interrupts: the higher at once, the lower after both EOIs. */
+static void test_nested(void **state)
+{
+	enable_interrupts(vcpu);
+	lapic_post(vcpu, VECTOR);
+	fake_exit_add(VM_EXIT_NMI)->during = post_lower_and_higher;
+	fake_exit_add(VM_EXIT_CPUID)->during = end_one;
+	fake_exit_add(VM_EXIT_CPUID)->during = end_one;
+	run_to_end();
+	assert_int_equal(f->nr_delivered, 3);
+	expect_delivered(0, EVENT_EXTERNAL, VECTOR);
+	expect_delivered(1, EVENT_EXTERNAL, VECTOR + 0x20);
+	expect_delivered(2, EVENT_EXTERNAL, VECTOR - 0x10);
+	assert_false(f->intr_window);
+}
+
+/* An NMI goes first; the interrupt waits for nothing but that. */
+static void test_both_at_once(void **state)
+{
+	enable_interrupts(vcpu);
+	lapic_post(vcpu, VECTOR);
+	lapic_post_nmi(vcpu);
+	run_to_end();
+	assert_int_equal(f->nr_delivered, 2);
+	expect_delivered(0, EVENT_NMI, EXC_NMI);
 	expect_delivered(1, EVENT_EXTERNAL, VECTOR);
 }
 
@@ -362,6 +469,28 @@ static void test_halt_with_nmi(void **state)
 	expect_delivered(0, EVENT_NMI, EXC_NMI);
 }
 
+/* A vector that its priority masks does not end HLT; one above does, and only that is delivered. */
+static void wake_by_the_higher(void)
+{
+	if (fake_machine.blocks == 1) {
+		lapic_post(vcpu, VECTOR);
+	} else {
+		assert_int_equal(fake_machine.blocks, 2);
+		lapic_post(vcpu, VECTOR + 0x10);
+	}
+}
+
+static void test_halt_and_priority(void **state)
+{
+	enable_interrupts(vcpu);
+	lapic_set_tpr(vcpu, VECTOR);
+	fake_exit_add(VM_EXIT_HLT);
+	fake_machine.on_block = wake_by_the_higher;
+	run_to_end();
+	assert_int_equal(f->nr_delivered, 1);
+	expect_delivered(0, EVENT_EXTERNAL, VECTOR + 0x10);
+}
+
 /* Interrupts that became pending before: no sleep. STI's shadow ends with HLT. */
 static void post_now(struct vcpu *v)
 {
@@ -406,7 +535,7 @@ static void wake_in_vain_first(void)
 	if (fake_machine.blocks == 1) {
 		vcpu_kick(vcpu);
 	} else if (fake_machine.blocks == 2) {
-		vcpu->lapic.tpr = 0x50; /* above the vector's class */
+		lapic_set_tpr(vcpu, 0x50); /* above the vector's class */
 		lapic_post(vcpu, VECTOR);
 	} else {
 		lapic_post_nmi(vcpu);
@@ -486,9 +615,7 @@ static void test_all_blocked(void **state)
 /* An IPI on its way to a vCPU that sleeps is something left to do. */
 static void other_sends_and_halts(struct vcpu *v)
 {
-	other->lapic.base |= APIC_EXTD;
-	vcpu->lapic.base |= APIC_EXTD;
-	assert_int_equal(lapic_write(other, 0x830, VECTOR), 0); /* to vCPU 0 */
+	guest_ipi(other, vcpu->id, VECTOR);
 }
 
 static void run_other_that_wakes(void)
@@ -554,8 +681,7 @@ static void test_last_one_awake_is_destroyed(void **state)
 
 static void start_other(void)
 {
-	vcpu->lapic.base |= APIC_EXTD;
-	assert_int_equal(lapic_write(vcpu, 0x830, 1ull << 32 | 6 << 8 | 0x12), 0);
+	guest_ipi(vcpu, other->id, 6 << 8 | 0x12);
 }
 
 static void test_wait_for_startup(void **state)
@@ -572,8 +698,7 @@ static void test_wait_for_startup(void **state)
 
 static void send_init(struct vcpu *v)
 {
-	vcpu->lapic.base |= APIC_EXTD;
-	assert_int_equal(lapic_write(vcpu, 0x830, 1ull << 32 | 1 << 14 | 5 << 8), 0);
+	guest_ipi(vcpu, other->id, 1 << 14 | 5 << 8);
 }
 
 static void run_other_until_init(enum vm_exit_reason reason)
@@ -913,30 +1038,54 @@ static void test_hv_init(void **state)
 }
 
 #define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
+#define ONCE(t)                                                                                    \
+	cmocka_unit_test_prestate_setup_teardown(t, setup, teardown, (void *)&fixture_apics[0])
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		TEST(test_first_guest),
-		TEST(test_all_halted_with_a_log_wanted),
-		TEST(test_last_one_awake_is_destroyed),
+	const struct CMUnitTest once[] = {
+		ONCE(test_first_guest),
+		ONCE(test_all_halted_with_a_log_wanted),
+		ONCE(test_last_one_awake_is_destroyed),
+		ONCE(test_barred_before),
+		ONCE(test_kick_for_a_flush),
+		ONCE(test_exit_request),
+		ONCE(test_hold),
+		ONCE(test_taken_away_while_asleep),
+		ONCE(test_yield),
+		ONCE(test_yield_taken_away),
+		ONCE(test_heartbeat),
+		ONCE(test_busy),
+		ONCE(test_cpuid),
+		ONCE(test_simple_exits),
+		ONCE(test_faulting_exits),
+		ONCE(test_exceptions),
+		ONCE(test_triple_faults),
+		ONCE(test_errors),
+		ONCE(test_memory_exits),
+		ONCE(test_malformed),
+		ONCE(test_flat32),
+		ONCE(test_hv_init),
+	};
+	struct CMUnitTest on_each[] = {
 		TEST(test_request_before),
 		TEST(test_request_in_guest),
 		TEST(test_request_at_the_entry),
 		TEST(test_request_with_another_exit),
-		TEST(test_barred_before),
-		TEST(test_kick_for_a_flush),
-		TEST(test_exit_request),
 		TEST(test_exit_with_an_event),
-		TEST(test_hold),
 		TEST(test_interrupt_window),
 		TEST(test_shadow),
 		TEST(test_nmi_window),
+		TEST(test_two_nmis),
 		TEST(test_event_behind_exception),
 		TEST(test_priority),
+		TEST(test_task_priority),
+		TEST(test_nested),
+		TEST(test_both_at_once),
 		TEST(test_halt_alone),
 		TEST(test_halt_with_nmi),
 		TEST(test_halt_with_pending),
+		TEST(test_halt_and_priority),
 		TEST(test_woken),
 		TEST(test_woken_in_vain),
 		TEST(test_leave_while_asleep),
@@ -946,23 +1095,9 @@ int main(void)
 		TEST(test_wait_for_startup),
 		TEST(test_init_while_running),
 		TEST(test_init_and_window),
-		TEST(test_taken_away_while_asleep),
-		TEST(test_yield),
 		TEST(test_yield_with_request),
-		TEST(test_yield_taken_away),
-		TEST(test_heartbeat),
-		TEST(test_busy),
-		TEST(test_cpuid),
-		TEST(test_simple_exits),
-		TEST(test_faulting_exits),
-		TEST(test_exceptions),
-		TEST(test_triple_faults),
-		TEST(test_errors),
-		TEST(test_memory_exits),
-		TEST(test_malformed),
-		TEST(test_flat32),
-		TEST(test_hv_init),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(once, NULL, NULL) +
+	       fixture_run_on_each(on_each, ARRAY_SIZE(on_each));
 }

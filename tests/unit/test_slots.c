@@ -36,7 +36,8 @@ static void test_find(void **state)
 	assert_int_equal(slot_next(vm, 1)->id, 7);
 	assert_int_equal(slot_next(vm, BASE + 1)->id, 511);
 	assert_int_equal(slot_next(vm, BASE + M2)->id, 3);
-	assert_null(slot_next(vm, BASE + M2 + 1));
+	assert_ptr_equal(slot_next(vm, BASE + M2 + 1), slot_private(vm));
+	assert_null(slot_next(vm, slot_private(vm)->base + 1));
 	assert_null(slot_by_id(vm, 4));
 	assert_null(slot_by_id(vm, VM_MAX_SLOTS));
 	check_sets();

@@ -17,9 +17,8 @@
 #include "tests/unit/fake_machine.h"
 #include "tests/unit/vm_fixture.h"
 
-#define VECTOR	  0x41
-#define FOR_EVER  ~0ull
-#define APIC_EXTD BIT(10)
+#define VECTOR	 0x41
+#define FOR_EVER ~0ull
 
 static struct vcpu *vcpu, *other;
 static struct fake_vcpu *f;
@@ -27,11 +26,10 @@ static struct vcpu_wait set[2];
 
 static int setup(void **state)
 {
-	fixture_start(2);
+	fixture_start_apics(2, *state);
 	vcpu = fixture_vm->vcpu[0];
 	other = fixture_vm->vcpu[1];
 	f = fake_of(vcpu);
-	vcpu->lapic.base |= APIC_EXTD;
 	set[0] = (struct vcpu_wait){ .vcpu = vcpu };
 	set[1] = (struct vcpu_wait){ .vcpu = other };
 	return 0;
@@ -134,6 +132,113 @@ static void test_leaving_does_not_look(void **state)
 	assert_false(f->queued);
 	run_to_end();
 	assert_int_equal(f->nr_delivered, 1);
+}
+
+/* --- what the guest cannot take yet ----------------------------------------------------------- */
+
+/* Leaves vcpu_run() by an access that only the VMM can answer. */
+static void run_to_vmm(void)
+{
+	fake_exit_add(VM_EXIT_MEMORY)->exit.mem.gpa = FIXTURE_RAM;
+	assert_int_equal(vcpu_run(vcpu), 0);
+	assert_int_equal(vcpu->run.reason, RUN_EXIT_MMIO);
+}
+
+static void enable_interrupts(struct vcpu *v)
+{
+	f->reg[REG_RFLAGS] |= RFLAGS_IF;
+}
+
+/* An interrupt that the guest has disabled is reported until it takes it, and then no more. */
+static void test_disabled(void **state)
+{
+	lapic_post(vcpu, VECTOR);
+	run_to_vmm();
+	assert_int_equal(vcpu_wait(set, 2, FOR_EVER), 1);
+	run_to_vmm();
+	assert_int_equal(vcpu_poll(vcpu), WAIT_EVENT);
+	assert_int_equal(f->nr_delivered, 0);
+	fake_exit_add(VM_EXIT_CPUID)->during = enable_interrupts;
+	run_to_vmm();
+	assert_int_equal(f->nr_delivered, 1);
+	assert_int_equal(vcpu_poll(vcpu), 0);
+}
+
+/* One that its priority masks was looked at, and that is all there is to do. */
+static void test_masked(void **state)
+{
+	enable_interrupts(vcpu);
+	lapic_set_tpr(vcpu, VECTOR | 0xf);
+	lapic_post(vcpu, VECTOR);
+	assert_int_equal(vcpu_poll(vcpu), WAIT_EVENT);
+	run_to_vmm();
+	assert_int_equal(vcpu_poll(vcpu), 0);
+	assert_int_equal(f->nr_delivered, 0);
+}
+
+/* Two at once: the lower waits behind the higher, which is in service, and is none of the VMM's. */
+static void test_behind_another(void **state)
+{
+	enable_interrupts(vcpu);
+	lapic_post(vcpu, VECTOR);
+	lapic_post(vcpu, VECTOR + 0x10);
+	run_to_vmm();
+	assert_int_equal(f->nr_delivered, 1);
+	assert_int_equal(vcpu_poll(vcpu), 0);
+}
+
+static void expect_waiting(struct vcpu *v)
+{
+	assert_int_equal(f->nr_delivered, 0);
+	vcpu_request(v, REQ_EXIT);
+}
+
+/* It was looked at in this run, and handed over where that is possible, and then the vCPU is taken
+ * out: for who waits it is unseen, and the next run looks again. */
+static void test_leaving_with_one_not_taken(void **state)
+{
+	lapic_post(vcpu, VECTOR);
+	fake_exit_add(VM_EXIT_NMI)->during = expect_waiting;
+	assert_int_equal(vcpu_run(vcpu), -EINTR);
+	assert_int_equal(vcpu_wait(set, 2, FOR_EVER), 1);
+	assert_int_equal(set[0].ready, WAIT_EVENT);
+	assert_int_not_equal(atomic_load(&vcpu->seen_seq), atomic_load(&vcpu->event_seq));
+	enable_interrupts(vcpu);
+	run_to_end();
+	assert_int_equal(f->nr_delivered, 1);
+	assert_int_equal(vcpu_poll(vcpu), 0);
+}
+
+/* And who sleeps already, because a priority masked it, is woken when its vCPU is taken out after
+ * the priority has fallen. */
+static void lower_and_leave(struct vcpu *v)
+{
+	if (v->vmx.apic_rung >= VMX_APIC_TPR)
+		fake_guest_tpr(v, 0);
+	else
+		lapic_set_tpr(v, 0);
+	expect_waiting(v);
+}
+
+static void take_out_unmasked(void)
+{
+	fake_machine.on_block = NULL;
+	fake_exit_add(VM_EXIT_NMI)->during = lower_and_leave;
+	assert_int_equal(vcpu_run(vcpu), -EINTR);
+}
+
+static void test_sleeper_is_woken_when_one_leaves(void **state)
+{
+	lapic_set_tpr(vcpu, VECTOR | 0xf);
+	enable_interrupts(vcpu);
+	lapic_post(vcpu, VECTOR);
+	run_to_vmm();
+	if (vmx_apic_delivers(&vcpu->vmx)) /* or the CPU would deliver it */
+		f->reg[REG_RFLAGS] &= ~RFLAGS_IF;
+	fake_machine.on_block = take_out_unmasked;
+	assert_int_equal(vcpu_wait(set, 2, FOR_EVER), 1);
+	assert_int_equal(fake_machine.blocks, 1);
+	assert_int_equal(set[0].ready, WAIT_EVENT);
 }
 
 static void test_destroyed(void **state)
@@ -258,7 +363,7 @@ static void test_interrupt_flag_does_not_count(void **state)
 static void test_masked_by_priority(void **state)
 {
 	f->reg[REG_RFLAGS] |= RFLAGS_IF;
-	vcpu->lapic.tpr = 0x50;
+	lapic_set_tpr(vcpu, 0x50);
 	vcpu_set_mp_state(vcpu, MP_INACTIVE_VTL);
 	fake_machine.on_block = raise_step_by_step;
 	expect_runnable();
@@ -283,7 +388,7 @@ static void test_asked_to_leave(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
+	struct CMUnitTest tests[] = {
 		TEST(test_nothing_pending),
 		TEST(test_event_first),
 		TEST(test_event_while_asleep),
@@ -291,6 +396,11 @@ int main(void)
 		TEST(test_requests_are_no_events),
 		TEST(test_seen_by_an_entry),
 		TEST(test_leaving_does_not_look),
+		TEST(test_disabled),
+		TEST(test_masked),
+		TEST(test_behind_another),
+		TEST(test_leaving_with_one_not_taken),
+		TEST(test_sleeper_is_woken_when_one_leaves),
 		TEST(test_destroyed),
 		TEST(test_destroyed_while_asleep),
 		TEST(test_posted),
@@ -302,5 +412,5 @@ int main(void)
 		TEST(test_asked_to_leave),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return fixture_run_on_each(tests, ARRAY_SIZE(tests));
 }

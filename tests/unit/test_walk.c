@@ -18,7 +18,7 @@
 #define LONG  (EFER_LME | EFER_LMA)
 
 enum { P = 1, W = 2, U = 4, A = 0x20, D = 0x40, PS = 0x80 };
-enum { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8 };
+enum { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16 };
 
 #define NX BIT(63)
 
@@ -356,6 +356,73 @@ static void test_readonly_tables(void **state)
 	assert_int_equal(guest_get(PT + 8 * I1, 8), FRAME | P | W | U);
 }
 
+/* --- fetches --------------------------------------------------------------------------------- */
+
+static bool fetches(gva_t va)
+{
+	gpa = error = 0xbad;
+	return !vcpu_translate(vcpu, va, WALK_FETCH, &gpa, &error);
+}
+
+static bool fetch_faults(gva_t va, u32 expected)
+{
+	return !fetches(va) && error == expected;
+}
+
+/* One level that forbids it is enough; and it is neither a write nor held up by SMAP. */
+static void test_execute_disable(void **state)
+{
+	static const u64 entries[] = { PML4 + 8 * I4, PDPT + 8 * I3, PD + 8 * I2, PT + 8 * I1 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(entries); i++) {
+		long_mode_tables(P | U);
+		f->reg[REG_CR4] |= CR4_SMAP;
+		assert_true(fetches(VA));
+		assert_int_equal(gpa, FRAME + 0xabc);
+		assert_int_equal(guest_get(PT + 8 * I1, 8), FRAME | P | U | A);
+		guest_put(entries[i], guest_get(entries[i], 8) | NX, 8);
+		assert_true(fetch_faults(VA, PF_P | PF_I));
+		f->reg[REG_CR4] &= ~CR4_SMAP;
+		assert_true(reaches(VA, false));
+	}
+	set_cpl(3);
+	assert_true(fetch_faults(VA, PF_P | PF_U | PF_I));
+}
+
+static void test_smep(void **state)
+{
+	long_mode_tables(P | W | U);
+	f->reg[REG_CR4] |= CR4_SMEP;
+	assert_true(fetch_faults(VA, PF_P | PF_I));
+	assert_true(reaches(VA, false));
+	set_cpl(3);
+	assert_true(fetches(VA));
+	set_cpl(0);
+	guest_put(PT + 8 * I1, FRAME | P, 8);
+	assert_true(fetches(VA));
+}
+
+/* The error code says that it was a fetch only with NXE or SMEP. */
+static void test_fetch_error(void **state)
+{
+	const u32 va = 0xc0dea123;
+
+	long_mode_tables(P);
+	guest_put(PT + 8 * I1, 0, 8);
+	assert_true(fetch_faults(VA, PF_I));
+	f->reg[REG_EFER] &= ~EFER_NXE;
+	assert_true(fetch_faults(VA, 0));
+	f->reg[REG_CR4] |= CR4_SMEP;
+	assert_true(fetch_faults(VA, PF_I));
+	/* Two levels know no NX, whatever EFER says. */
+	set_mode(PAGED, 0, EFER_NXE, PD);
+	guest_put(PD + 4 * (va >> 22), 0, 4);
+	assert_true(fetch_faults(va, 0));
+	guest_put(PD + 4 * (va >> 22), PT | P, 4);
+	guest_put(PT + 4 * (va >> 12 & 0x3ff), FRAME | P, 4);
+	assert_true(fetches(va));
+}
+
 /* --- accessed and dirty ---------------------------------------------------------------------- */
 
 static void test_accessed(void **state)
@@ -428,6 +495,9 @@ int main(void)
 		TEST(test_reserved_legacy),
 		TEST(test_missing_table),
 		TEST(test_readonly_tables),
+		TEST(test_execute_disable),
+		TEST(test_smep),
+		TEST(test_fetch_error),
 		TEST(test_accessed),
 		TEST(test_dirty),
 		TEST(test_recursive),

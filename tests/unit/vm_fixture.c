@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -12,9 +14,11 @@
 #include "tests/unit/fake_machine.h"
 #include "tests/unit/vm_fixture.h"
 
+enum { MSR_X2APIC_EOI = 0x80b, MSR_X2APIC_ICR = 0x830 };
+
 struct vm *fixture_vm;
 
-void fixture_start(unsigned int vcpus)
+static void start(unsigned int vcpus, enum vmx_apic_rung rung)
 {
 	struct vcpu *vcpu;
 
@@ -22,12 +26,97 @@ void fixture_start(unsigned int vcpus)
 	fake_vmx_reset();
 	fake_console_take();
 	assert_int_equal(vm_create(&fixture_vm), 0);
+	assert_int_equal(vm_set_apic(fixture_vm, rung), 0);
 	assert_int_equal(vm_add_ram(fixture_vm, 0, FIXTURE_RAM), 0);
 	for (unsigned int i = 0; i < vcpus; i++)
 		assert_int_equal(vcpu_create(&vcpu, fixture_vm), 0);
+}
+
+void fixture_start(unsigned int vcpus)
+{
+	start(vcpus, VMX_APIC_X2APIC);
 	if (vcpus)
 		fixture_load(fixture_vm->vcpu[0], 0);
 }
+
+/* --- on several rungs ------------------------------------------------------------------------ */
+
+const struct fixture_apic fixture_apics[FIXTURE_APICS] = {
+	{ "emulated x2APIC", VMX_APIC_EMULATE, LAPIC_X2APIC },
+	{ "x2APIC with TPR shadow", VMX_APIC_TPR, LAPIC_X2APIC },
+	{ "xAPIC with access page", VMX_APIC_ACCESS, LAPIC_XAPIC },
+	{ "xAPIC with registers", VMX_APIC_REGISTER, LAPIC_XAPIC },
+	{ "xAPIC with delivery", VMX_APIC_DELIVERY, LAPIC_XAPIC },
+	{ "x2APIC with delivery", VMX_APIC_DELIVERY, LAPIC_X2APIC },
+	{ "virtualized x2APIC", VMX_APIC_X2APIC, LAPIC_X2APIC },
+};
+
+void fixture_start_apics(unsigned int vcpus, const struct fixture_apic *how)
+{
+	start(vcpus, how->rung);
+	for (unsigned int i = 0; i < vcpus; i++) {
+		assert_int_equal(lapic_start(fixture_vm->vcpu[i], how->mode), 0);
+		atomic_fetch_and(&fixture_vm->vcpu[i]->requests, ~(u32)REQ_EVENT);
+	}
+	fixture_load(fixture_vm->vcpu[0], 0);
+}
+
+static int run_on(struct CMUnitTest *tests, size_t nr, const struct fixture_apic *how)
+{
+	struct CMUnitTest *copy = calloc(nr, sizeof(*copy));
+	char(*name)[128] = calloc(nr, sizeof(*name));
+	int failed;
+
+	assert_non_null(copy);
+	assert_non_null(name);
+	for (size_t i = 0; i < nr; i++) {
+		snprintf(name[i], sizeof(name[i]), "%s: %s", tests[i].name, how->name);
+		copy[i] = tests[i];
+		copy[i].name = name[i];
+		copy[i].initial_state = (void *)how;
+	}
+	failed = _cmocka_run_group_tests(how->name, copy, nr, NULL, NULL);
+	free(copy);
+	free(name);
+	return failed;
+}
+
+int fixture_run_on_each(struct CMUnitTest *tests, size_t nr)
+{
+	int failed = 0;
+
+	for (unsigned int i = 0; i < FIXTURE_APICS; i++)
+		failed += run_on(tests, nr, &fixture_apics[i]);
+	return failed;
+}
+
+void guest_eoi(struct vcpu *vcpu)
+{
+	bool x2 = lapic_mode(vcpu) == LAPIC_X2APIC;
+	u32 zero = 0;
+	u8 vector;
+
+	if (vmx_apic_delivers(&vcpu->vmx) && (!x2 || vcpu->vmx.apic_rung == VMX_APIC_X2APIC))
+		assert_false(fake_guest_eoi(vcpu, &vector));
+	else if (x2)
+		assert_int_equal(lapic_write(vcpu, MSR_X2APIC_EOI, 0), 0);
+	else
+		assert_int_equal(lapic_mmio_write(vcpu, LAPIC_EOI, 4, (const u8 *)&zero), 0);
+}
+
+void guest_ipi(struct vcpu *vcpu, u32 to, u32 icr)
+{
+	u32 high = to << 24;
+
+	if (lapic_mode(vcpu) == LAPIC_X2APIC) {
+		assert_int_equal(lapic_write(vcpu, MSR_X2APIC_ICR, (u64)to << 32 | icr), 0);
+		return;
+	}
+	assert_int_equal(lapic_mmio_write(vcpu, LAPIC_ICR2, 4, (const u8 *)&high), 0);
+	assert_int_equal(lapic_mmio_write(vcpu, LAPIC_ICR, 4, (const u8 *)&icr), 0);
+}
+
+/* --- the rest -------------------------------------------------------------------------------- */
 
 void fixture_end(void)
 {

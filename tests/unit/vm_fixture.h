@@ -10,9 +10,43 @@
 
 extern struct vm *fixture_vm;
 
+/* The rung and the mode of the vCPUs' local APICs, for tests that are run with several. */
+struct fixture_apic {
+	const char *name;
+	enum vmx_apic_rung rung;
+	enum lapic_mode mode;
+};
+
+struct CMUnitTest;
+
+#define FIXTURE_APICS 7
+extern const struct fixture_apic fixture_apics[FIXTURE_APICS];
+
 /** fixture_start - a new machine and on it a VM with FIXTURE_RAM at 0 and @vcpus vCPUs; the first
- * is loaded on CPU 0. */
+ * is loaded on CPU 0. Their local APICs are as after RESET, on the highest rung. */
 void fixture_start(unsigned int vcpus);
+
+/** fixture_start_apics - the same with APICs as firmware leaves them, and nothing to look at. */
+void fixture_start_apics(unsigned int vcpus, const struct fixture_apic *how);
+
+/**
+ * fixture_run_on_each - run a group of tests once with each of fixture_apics[]
+ * @tests, @nr: a test's initial state is then its struct fixture_apic
+ *
+ * Returns how many have failed, as cmocka_run_group_tests().
+ */
+int fixture_run_on_each(struct CMUnitTest *tests, size_t nr);
+
+/**
+ * guest_eoi, guest_ipi - the guest of @vcpu ends an interrupt; sends an IPI
+ * @to: the ID of the receiver
+ * @icr: the lower half
+ *
+ * Inside fake_exit.during, or as if it was. In the way of its mode and rung; what that takes an
+ * exit for is done at once, as if by its handler.
+ */
+void guest_eoi(struct vcpu *vcpu);
+void guest_ipi(struct vcpu *vcpu, u32 to, u32 icr);
 
 /** fixture_end - destroy all; fails when something is left: memory, vCPUs, locks, exits. */
 void fixture_end(void);
