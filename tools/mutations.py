@@ -10,6 +10,8 @@ TITLES = {
     "wait": "Waiting for events",
     "pause": "Pause and readers",
     "memory": "Slots, backings, second-level tables",
+    "page": "The APIC-access page",
+    "lapic": "The local APIC",
 }
 
 MUTATIONS = [
@@ -161,11 +163,9 @@ MUTATIONS = [
         "what": "the event sequence is advanced before the event is visible",
         "edits": [(
             "hv/vm/lapic.c",
-            "\tatomic_fetch_or(&vcpu->lapic.irr[vector / 64], BIT(vector % 64));\n"
-            "\tvcpu_event(vcpu);",
+            "\tatomic_fetch_or_explicit(&l->posted[vector / 64], bit, memory_order_seq_cst);\n",
             "\tatomic_fetch_add(&vcpu->event_seq, 1);\n\tcpu_relax();\n"
-            "\tatomic_fetch_or(&vcpu->lapic.irr[vector / 64], BIT(vector % 64));\n"
-            "\tvcpu_event(vcpu);",
+            "\tatomic_fetch_or_explicit(&l->posted[vector / 64], bit, memory_order_seq_cst);\n",
         ), (
             "hv/vm/kick.c",
             "\tatomic_fetch_add_explicit(&vcpu->event_seq, 1, memory_order_seq_cst);\n",
@@ -186,6 +186,11 @@ MUTATIONS = [
             "\t\tseq = atomic_load_explicit(&vcpu->event_seq, memory_order_seq_cst);\n"
             "\t\tatomic_store_explicit(&vcpu->seen_seq, seq, memory_order_release);\n"
             "\t}\n",
+        ), (
+            "hv/vm/kick.c",
+            "\tatomic_fetch_add_explicit(&vcpu->event_seq, 1, memory_order_seq_cst);\n",
+            "\tatomic_fetch_add_explicit(&vcpu->event_seq, 1, memory_order_seq_cst);\n"
+            "\tfor (int i = 0; i < 8; i++)\n\t\tcpu_relax();\n",
         )],
         "catcher": "stress wait",
     },
@@ -208,7 +213,7 @@ MUTATIONS = [
         "edits": [(
             "hv/vm/inject.c",
             "\tif (!vcpu_has_event(vcpu, &takes))\n\t\treturn;",
-            "\tif (!takes.queued)\n\t\treturn;",
+            "\tif (!vmx_event_waits(&vcpu->vmx))\n\t\treturn;",
         )],
         "catcher": "stress wait",
     },
@@ -235,6 +240,29 @@ MUTATIONS = [
             "",
         )],
         "catcher": "stress wait",
+    },
+    {
+        "name": "handed-over-seen",
+        "group": "wait",
+        "what": "with virtual-interrupt delivery: what was handed over to the CPU, and the guest has "
+                "not taken, counts as seen",
+        "edits": [(
+            "hv/vm/wait.c",
+            "\treturn is_handed_over(vcpu) ? gone | WAIT_EVENT : gone;",
+            "\t(void)is_handed_over;\n\treturn gone;",
+        )],
+        "catcher": "unit wait",
+    },
+    {
+        "name": "leave-handed-over",
+        "group": "wait",
+        "what": "the same for a vCPU that is asked to leave: its interrupt flag decides",
+        "edits": [(
+            "hv/vm/inject.c",
+            "\tvcpu_would_take(vcpu, vmx_apic_delivers(&vcpu->vmx), &takes);",
+            "\tvcpu_would_take(vcpu, false, &takes);",
+        )],
+        "catcher": "unit wait",
     },
 
     # --- pause -----------------------------------------------------------------------------------
@@ -560,7 +588,7 @@ MUTATIONS = [
             "\t\tept_rearm(&vm->vmx.ept, slot->base + i * 64 * PAGE_SIZE, bits,\n"
             "\t\t\t  (enum ept_log)vm->dirty_how);\n"
             "\t\tspin_unlock(&vm->vmx.lock);\n"
-            "\t\trace_point();\n",
+            "\t\tfor (int k = 0; k < 8; k++)\n\t\t\tcpu_relax();\n",
         ), (
             "hv/vm/dirty.c",
             "\t\tspin_lock(&vm->vmx.lock);\n"
@@ -612,5 +640,431 @@ MUTATIONS = [
             "\tcount(&mem_unprotected);\n",
         )],
         "catcher": "stress dirty",
+    },
+
+    # --- the APIC-access page --------------------------------------------------------------------
+    {
+        "name": "reload-seq-last",
+        "group": "page",
+        "what": "a reload reads the invalidate sequence after it has found the frame",
+        "edits": [(
+            "hv/vm/apic_page.c",
+            "bool reversed = vm->apic_page.reload == RELOAD_REVERSED, retry;",
+            "bool reversed = true, retry;",
+        )],
+        "catcher": "stress apic",
+    },
+    {
+        "name": "reload-no-retry",
+        "group": "page",
+        "what": "a reload writes what it has found, whatever is in progress: as KVM did before",
+        "edits": [(
+            "hv/vm/apic_page.c",
+            "\tif (vm->apic_page.reload == RELOAD_NORETRY ||\n",
+            "\tif (seq < ~1ull ||\n",
+        )],
+        "catcher": "stress apic",
+    },
+    {
+        "name": "reload-not-again",
+        "group": "page",
+        "what": "a reload that has to be done again is not requested again",
+        "edits": [(
+            "hv/vm/block.c",
+            "\tif (requests & REQ_APIC_PAGE && !apic_page_reload(vcpu))\n"
+            "\t\tatomic_fetch_or_explicit(&vcpu->requests, REQ_APIC_PAGE, memory_order_seq_cst);\n",
+            "\tif (requests & REQ_APIC_PAGE)\n\t\t(void)apic_page_reload(vcpu);\n",
+        )],
+        "catcher": "stress apic",
+    },
+    {
+        "name": "request-at-end",
+        "group": "page",
+        "what": "reloads are requested when an invalidation ends, not when it begins",
+        "edits": [(
+            "hv/vm/invalidate.c",
+            "\tspin_unlock(&vm->vmx.lock);\n\tapic_page_invalidated(vm, gpa, len);\n",
+            "\tspin_unlock(&vm->vmx.lock);\n",
+        ), (
+            "hv/vm/invalidate.c",
+            "\tBUG_ON(!i->in_progress);\n",
+            "\tapic_page_invalidated(vm, i->start, i->end - i->start);\n",
+        )],
+        "catcher": "stress apic",
+    },
+    {
+        "name": "request-not-barring",
+        "group": "page",
+        "what": "a vCPU enters the guest with a reload pending",
+        "edits": [(
+            "hv/vm/run.c",
+            "\treturn atomic_load_explicit(&vcpu->requests, memory_order_seq_cst) |\n",
+            "\treturn (atomic_load_explicit(&vcpu->requests, memory_order_seq_cst) &\n"
+            "\t\t~(u32)REQ_APIC_PAGE) |\n",
+        )],
+        "catcher": "stress apic",
+    },
+    {
+        "name": "taken-unwaited",
+        "group": "page",
+        "what": "the flush waits for vCPUs that have not flushed, and not for those that are in the "
+                "guest without having taken the request to reload",
+        "edits": [(
+            "hv/vm/kick.c",
+            " >= gen &&\n\t       !(atomic_load_explicit(&vcpu->requests, memory_order_seq_cst) & "
+            "REQ_APIC_PAGE);",
+            " >= gen;",
+        )],
+        "catcher": "unit apic_reload",
+    },
+    {
+        "name": "range-replaced",
+        "group": "page",
+        "what": "an invalidation that begins while another is in progress replaces its range",
+        "edits": [(
+            "hv/vm/invalidate.c",
+            "\t\ti->start = min_u64(i->start, gpa);\n\t\ti->end = max_u64(i->end, gpa + len);\n",
+            "\t\ti->start = gpa;\n\t\ti->end = gpa + len;\n",
+        )],
+        "catcher": "stress apic",
+    },
+    {
+        "name": "slot-believed-gone",
+        "group": "page",
+        "what": "a reload that finds the slot marked invalid is done: the page may still be mapped, "
+                "to a frame that the vCPU does not know",
+        "edits": [(
+            "hv/vm/apic_page.c",
+            "\tspin_lock(&vm->vmx.lock);\n\tretry = has_changed(vm, seq);\n",
+            "\tif (!hpa)\n\t\treturn true;\n"
+            "\tspin_lock(&vm->vmx.lock);\n\tretry = has_changed(vm, seq);\n",
+        )],
+        "catcher": "unit apic_page",
+    },
+    {
+        "name": "reload-unused",
+        "group": "page",
+        "what": "a vCPU that does not use the page reloads",
+        "edits": [(
+            "hv/vm/apic_page.c",
+            "\tif (!vmx_apic_uses_page(&vcpu->vmx))\n\t\treturn true;\n\tif (!slots_read_try",
+            "\tif (!slots_read_try",
+        )],
+        "catcher": "unit apic_page",
+    },
+    {
+        "name": "inhibit-mapped",
+        "group": "page",
+        "what": "the page stays mapped when a vCPU's APIC leaves it",
+        "edits": [(
+            "hv/vm/apic_page.c",
+            "\tchange_inhibited(vm, 1);\n\trace_point();\n\terr = unmap(vm, LAPIC_DEFAULT_BASE);\n",
+            "\tchange_inhibited(vm, 1);\n\trace_point();\n\terr = 0;\n",
+        )],
+        "catcher": "stress apic",
+    },
+    {
+        "name": "inhibit-unflushed",
+        "group": "page",
+        "what": "it is taken out of the tables then, and TLBs keep it",
+        "edits": [(
+            "hv/vm/apic_page.c",
+            "\treturn r < 0 ? r : vm_flush_and_free(vm, tables, ticks_now() + tsc_hz);",
+            "\treturn r < 0 ? r : (vm_free_tables(vm, tables, true), 0);",
+        )],
+        "catcher": "stress apic",
+    },
+    {
+        "name": "inhibited-fault",
+        "group": "page",
+        "what": "a fault maps it again although a vCPU's APIC is in another mode",
+        "edits": [(
+            "hv/vm/memory.c",
+            "\t\treturn vm->apic_page.inhibited;\n",
+            "\t\treturn vm->apic_page.inhibited > VM_MAX_VCPUS;\n",
+        )],
+        "catcher": "stress apic",
+    },
+    {
+        "name": "allow-unreloaded",
+        "group": "page",
+        "what": "a vCPU whose APIC comes back to the page does not reload: it has the address of "
+                "when it left",
+        "edits": [(
+            "hv/vm/apic_page.c",
+            "\tinvalidate_begin(vm, LAPIC_DEFAULT_BASE, PAGE_SIZE);\n"
+            "\terr = vm_flush(vm, ticks_now() + tsc_hz);\n",
+            "\tinvalidate_begin(vm, 0, PAGE_SIZE);\n"
+            "\terr = vm_flush(vm, ticks_now() + tsc_hz);\n",
+        )],
+        "catcher": "stress apic",
+    },
+    {
+        "name": "allow-unflushed",
+        "group": "page",
+        "what": "nor does it flush",
+        "edits": [(
+            "hv/vm/apic_page.c",
+            "\terr = vm_flush(vm, ticks_now() + tsc_hz);\n",
+            "\terr = 0;\n",
+        ), (
+            "hv/vm/lapic_base.c",
+            "\t\tvmx_apic_flush(&vcpu->vmx);\n",
+            "",
+        )],
+        "catcher": "unit apic_page",
+    },
+    {
+        "name": "page-executable",
+        "group": "page",
+        "what": "the guest can execute the page's raw bytes",
+        "edits": [(
+            "hv/vm/memory.c",
+            "\t\treturn EPT_READ | EPT_WRITE | EPT_DIRTY;\n",
+            "\t\treturn EPT_RWX | EPT_DIRTY;\n",
+        )],
+        "catcher": "unit apic_page",
+    },
+    {
+        "name": "page-visible",
+        "group": "page",
+        "what": "the VMM reads the page's raw bytes as if it were memory",
+        "edits": [(
+            "hv/vm/access.c",
+            "\tif (!slot || slot->flags & SLOT_PRIVATE ||",
+            "\tif (!slot ||",
+        )],
+        "catcher": "unit apic_page",
+    },
+    {
+        "name": "stall-selfish",
+        "group": "page",
+        "what": "a vCPU that waits for the end of a move does not let other threads of its CPU run, "
+                "the one that moves among them",
+        "edits": [(
+            "hv/vm/run.c",
+            "\t\tcpu_relax();\n\t\tif (atomic_load(&cpu->nr_runnable))\n\t\t\tret = yield(vcpu, cpu);\n",
+            "\t\tcpu_relax();\n",
+        )],
+        "catcher": "unit apic_reload",
+    },
+    {
+        "name": "covered-mapped",
+        "group": "page",
+        "what": "RAM under an APIC that was relocated is mapped by the next fault",
+        "edits": [(
+            "hv/vm/memory.c",
+            "\treturn unlikely(vm->apic_page.covering) && apic_page_covered(vm, gpa);",
+            "\treturn unlikely(vm->apic_page.covering > VM_MAX_VCPUS) && apic_page_covered(vm, gpa);",
+        )],
+        "catcher": "unit apic_page",
+    },
+
+    # --- the local APIC --------------------------------------------------------------------------
+    {
+        "name": "posted-lost",
+        "group": "lapic",
+        "what": "what was posted is read and then cleared: an interrupt that comes in between is "
+                "lost",
+        "edits": [(
+            "hv/vm/lapic.c",
+            "\tu64 posted = atomic_exchange_explicit(&l->posted[i], 0, memory_order_seq_cst);\n",
+            "\tu64 posted = atomic_load(&l->posted[i]);\n",
+        ), (
+            "hv/vm/lapic.c",
+            "\tbool changed = false;\n\n\t/* Posted by one",
+            "\tbool changed = false;\n\n\tatomic_store(&l->posted[i], 0);\n\t/* Posted by one",
+        )],
+        "catcher": "stress apic",
+    },
+    {
+        "name": "posted-twice",
+        "group": "lapic",
+        "what": "what was moved to IRR stays posted: each interrupt comes again and again",
+        "edits": [(
+            "hv/vm/lapic.c",
+            "\tu64 posted = atomic_exchange_explicit(&l->posted[i], 0, memory_order_seq_cst);\n",
+            "\tu64 posted = atomic_load(&l->posted[i]);\n",
+        )],
+        "catcher": "stress apic",
+    },
+    {
+        "name": "post-unheard",
+        "group": "lapic",
+        "what": "an interrupt is posted, and its receiver is told nothing",
+        "edits": [(
+            "hv/vm/lapic.c",
+            "\tatomic_fetch_or_explicit(&l->posted[vector / 64], bit, memory_order_seq_cst);\n"
+            "\tvcpu_event(vcpu);\n",
+            "\tatomic_fetch_or_explicit(&l->posted[vector / 64], bit, memory_order_seq_cst);\n",
+        )],
+        "catcher": "stress kick",
+    },
+    {
+        "name": "post-disabled",
+        "group": "lapic",
+        "what": "an APIC that is disabled by SVR accepts interrupts",
+        "edits": [(
+            "hv/vm/lapic.c",
+            "\tu64 bit = BIT(vector % 64);\n\n\tif (!lapic_is_enabled(l))\n\t\treturn;\n",
+            "\tu64 bit = BIT(vector % 64);\n\n",
+        )],
+        "catcher": "unit lapic",
+    },
+    {
+        "name": "rvi-untold",
+        "group": "lapic",
+        "what": "with virtual-interrupt delivery: the CPU is not told what is requested",
+        "edits": [(
+            "hv/vm/inject.c",
+            "\tvmx_apic_set_requested(&vcpu->vmx, requested < 0 ? 0 : (u8)requested);\n",
+            "",
+        )],
+        "catcher": "unit run",
+    },
+    {
+        "name": "svi-untold",
+        "group": "lapic",
+        "what": "nor what is in service after an EOI that software has carried out",
+        "edits": [(
+            "hv/vm/lapic.c",
+            "\t\tvmx_apic_set_in_service(&vcpu->vmx, vector < 0 ? 0 : (u8)vector);\n",
+            "\t\treturn;\n",
+        )],
+        "catcher": "stress apic",
+    },
+    {
+        "name": "eoi-exits-stale",
+        "group": "lapic",
+        "what": "nor that a level-triggered interrupt's EOI is to be an exit",
+        "edits": [(
+            "hv/vm/lapic.c",
+            "\tif (unlikely(level_changed) && vmx_apic_delivers(&vcpu->vmx))\n\t\ttell_level(vcpu);\n",
+            "\t(void)level_changed;\n",
+        )],
+        "catcher": "unit lapic",
+    },
+    {
+        "name": "eoi-no-look",
+        "group": "lapic",
+        "what": "without it: after an EOI nobody looks at what the interrupt has held back",
+        "edits": [(
+            "hv/vm/lapic.c",
+            "\tnote_in_service(vcpu);\n\tif (!vmx_apic_delivers(&vcpu->vmx))\n"
+            "\t\tlook_again(vcpu);\n\treturn",
+            "\tnote_in_service(vcpu);\n\treturn",
+        )],
+        "catcher": "unit run",
+    },
+    {
+        "name": "look-if-deliverable",
+        "group": "lapic",
+        "what": "after an EOI only what can be delivered is looked at: what the task priority still "
+                "masks gets no TPR threshold, and no exit when the guest lowers that",
+        "edits": [(
+            "hv/vm/lapic.c",
+            "\tif (vector_highest(&vcpu->lapic, LAPIC_IRR) >= 0)\n\t\tatomic",
+            "\tif (lapic_highest(vcpu) >= 0)\n\t\tatomic",
+        )],
+        "catcher": "unit lapic",
+    },
+    {
+        "name": "no-threshold",
+        "group": "lapic",
+        "what": "an interrupt that the task priority masks sets no TPR threshold at all",
+        "edits": [(
+            "hv/vm/inject.c",
+            "\t\tlimit = threshold(vcpu, (u8)requested);\n",
+            "\t\tlimit = 0 * threshold(vcpu, (u8)requested);\n",
+        )],
+        "catcher": "unit run",
+    },
+    {
+        "name": "no-nesting",
+        "group": "lapic",
+        "what": "what is in service does not hold back interrupts of its own class",
+        "edits": [(
+            "hv/vm/lapic.c",
+            "\treturn isr >= 0 && isr >> 4 > tpr >> 4 ? (u8)(isr & 0xf0) : tpr;",
+            "\treturn isr >= 256 ? (u8)(isr & 0xf0) : tpr;",
+        )],
+        "catcher": "unit lapic",
+    },
+    {
+        "name": "timer-early",
+        "group": "lapic",
+        "what": "a TSC deadline expires a tick before the guest's TSC is there",
+        "edits": [(
+            "hv/vm/lapic_timer.c",
+            "\t\tl->timer.deadline = left > ~now ? ~0ull : now + left;\n",
+            "\t\tl->timer.deadline = left > ~now ? ~0ull : now + left - 1;\n",
+        )],
+        "catcher": "unit lapic_timer",
+    },
+    {
+        "name": "timer-drifts",
+        "group": "lapic",
+        "what": "a periodic timer counts from when it was served",
+        "edits": [(
+            "hv/vm/lapic_timer.c",
+            "\t\tl->timer.deadline = deadline + ((now - deadline) / by + 1) * by;\n",
+            "\t\tl->timer.deadline = now + by;\n",
+        )],
+        "catcher": "unit lapic_timer",
+    },
+    {
+        "name": "timer-left-behind",
+        "group": "lapic",
+        "what": "a vCPU that is unloaded leaves its host timer armed on the CPU it was on",
+        "edits": [(
+            "hv/vm/lapic_timer.c",
+            "\ttimer_cancel(&l->timer.host);\n\tatomic_store_explicit",
+            "\tatomic_store_explicit",
+        )],
+        "catcher": "unit lapic_timer",
+    },
+    {
+        "name": "tsc-jump-ignored",
+        "group": "lapic",
+        "what": "a TSC deadline stays at its moment when the guest's TSC jumps",
+        "edits": [(
+            "hv/vm/lapic_timer.c",
+            "\tif (vcpu->lapic.timer.tsc_deadline)\n\t\tstart_deadline(vcpu, now);\n",
+            "",
+        )],
+        "catcher": "unit lapic_timer",
+    },
+    {
+        "name": "lowest-any",
+        "group": "lapic",
+        "what": "lowest priority does not look at the task priorities",
+        "edits": [(
+            "hv/vm/lapic_ipi.c",
+            "\tif (class != to_class)\n\t\treturn class < to_class;\n",
+            "\tif (class > 15 + to_class)\n\t\treturn false;\n",
+        )],
+        "catcher": "unit lapic_ipi",
+    },
+    {
+        "name": "sender-decides",
+        "group": "lapic",
+        "what": "what is a broadcast is decided by the sender's mode, not by the receiver's",
+        "edits": [(
+            "hv/vm/lapic_ipi.c",
+            "\tif (dest == (x2 ? BROADCAST_X2APIC : BROADCAST_XAPIC))\n",
+            "\tif (dest == BROADCAST_X2APIC || dest == BROADCAST_XAPIC)\n",
+        )],
+        "catcher": "unit lapic_ipi",
+    },
+    {
+        "name": "x2apic-back",
+        "group": "lapic",
+        "what": "x2APIC mode can be left to xAPIC mode at once",
+        "edits": [(
+            "hv/vm/lapic_base.c",
+            "\treturn mode_of(v) == LAPIC_DISABLED || mode_of(old) != LAPIC_X2APIC;",
+            "\treturn true;",
+        )],
+        "catcher": "unit lapic_base",
     },
 ]
