@@ -22,6 +22,7 @@ STATES = {
     "outside": ("#b9c4cf", "in the hypervisor"),
     "vmm": ("#e3d39a", "in its VMM"),
     "held": ("#8d6fb3", "held until the resume"),
+    "stalled": ("#c98bb9", "stalled: a reload that comes too early, again and again"),
     "waiting": ("#8fbf8f", "asleep, waiting"),
     "busy": ("#9fb7a5", "at work"),
     "pausing": ("#e08a80", "pausing: waits until all are out"),
@@ -71,6 +72,8 @@ class Lane:
         self.order = order
         self.spans = []
         self.marks = []
+        self.cuts = []  # times within a span
+        self.retries = 0
         self.state = None
         self.since = 0
 
@@ -134,10 +137,12 @@ class Picture:
         elif kind == "wait":
             after = "vmm" if own else None
             lane.become(event.tsc, "waiting" if what == "sleep" else after)
+        elif kind == "apic" and own:
+            self.take_reload(event, what, lane)
         else:
             if not own and what in ("begin", "end"):
                 lane.become(event.tsc, "busy" if what == "begin" else None)
-            lane.marks.append((event.tsc, what if kind == "slots" else event.name))
+            lane.marks.append((event.tsc, what if kind in ("slots", "move") else event.name))
 
     def take_vcpu(self, event, what, lane):
         if what == "in":
@@ -148,6 +153,18 @@ class Picture:
             lane.become(event.tsc, "held" if self.held and event.b else "vmm")
         else:
             lane.become(event.tsc, "outside")
+
+    def take_reload(self, event, what, lane):
+        if what == "retry":
+            lane.become(event.tsc, "stalled")
+            lane.cuts.append(event.tsc)
+            lane.retries += 1
+            return
+        if lane.retries:
+            what += f" after {lane.retries} retries"
+        lane.retries = 0
+        lane.become(event.tsc, "outside")
+        lane.marks.append((event.tsc, what))
 
     def become_all(self, event, old, new):
         for lane in self.lanes.values():
@@ -235,6 +252,8 @@ def draw_lane(out, used, lane, y, at):
         out.append(f'<rect x="{at(start):.1f}" y="{y}" width="{max(1.0, at(end) - at(start)):.1f}" '
                    f'height="{LANE}" fill="{STATES[state][0]}"><title>{STATES[state][1]}: '
                    f'{end - start:,} ticks</title></rect>')
+    for cut in lane.cuts:
+        out.append(f'<path d="M{at(cut):.1f} {y} v{LANE}" stroke="#fff"/>')
     placed, rows = place_labels(lane, at)
     for mark, x, row, words in placed:
         out.append(f'<path d="M{mark:.1f} {y - 2} V{y + LANE + 3 + LABEL * row}" stroke="#555"/>')
@@ -314,14 +333,25 @@ SAMPLE = """
 # trace 310 1 0 0 vcpu: out
 # trace 350 1 0 1 wait: sleep
 # trace 360 1 0 0 gone
+# trace end
+  # a page that moves
+# trace 100 0 0 0 migration: begin
+# trace 120 1 0 2 vcpu: exit
+# trace 130 1 0 0 apic: retry
+# trace 140 0 0 0 move: exchanged
+# trace 150 1 0 0 apic: retry
+# trace 160 1 0 0 apic: reload
+# trace 170 1 0 0 vcpu: in
+# trace 180 0 0 0 migration: end
 """
 
 
 def self_test():
     traces = read_traces(SAMPLE.splitlines())
-    assert [len(trace.events) for trace in traces] == [12, 2, 7]
+    assert [len(trace.events) for trace in traces] == [12, 2, 7, 8]
     assert [trace.heading for trace in traces] == ["a pause", "a wait",
-                                                   "a wait of the thread that runs the vCPU"]
+                                                   "a wait of the thread that runs the vCPU",
+                                                   "a page that moves"]
     picture = Picture(traces[0].events)
     vcpu, changer = picture.lanes[(1, 0)], picture.lanes[(0, 0)]
     assert vcpu.spans == [(800, 1000, "outside"), (1000, 1150, "guest"), (1150, 1220, "exiting"),
@@ -336,6 +366,12 @@ def self_test():
     assert sorted(keeper.lanes) == [(0, 0), (1, 0)]
     assert keeper.lanes[(1, 0)].spans == [(-150, 200, "waiting"), (200, 250, "vmm"), (250, 300, "guest"),
                                           (300, 310, "outside"), (310, 350, "vmm"), (350, 360, "waiting")]
+    move = Picture(traces[3].events)
+    vcpu, mover = move.lanes[(1, 0)], move.lanes[(0, 0)]
+    assert vcpu.spans == [(-150, 120, "guest"), (120, 130, "outside"), (130, 160, "stalled"),
+                          (160, 170, "outside"), (170, 180, "guest")], vcpu.spans
+    assert vcpu.cuts == [130, 150] and vcpu.marks == [(160, "reload after 2 retries")]
+    assert [mark[1] for mark in mover.marks] == ["migration: begin", "exchanged", "migration: end"]
     assert step(600) == 50 and step(7) == 1 and step(1_000_000) == 100_000
     svg = draw(traces, "a < b")
     assert "a &lt; b" in svg and svg.count("<svg") == svg.count("</svg>") == 1
