@@ -46,15 +46,17 @@ static bool is_itself(u64 info)
 {
 	if ((info & INTR_INFO_TYPE) == INTR_TYPE_NMI)
 		return vmcs_read(GUEST_INTERRUPTIBILITY_INFO) & INTR_STATE_NMI;
-	return machine_kind() != MACHINE_BOCHS || !(vmcs_read(GUEST_RFLAGS) & RFLAGS_IF);
+	return !(vmcs_read(GUEST_RFLAGS) & RFLAGS_IF);
 }
 
-/* With virtual-interrupt delivery an interrupt that is being delivered is the one in SVI. */
+/* What was being delivered: with virtual-interrupt delivery, on Bochs, the interrupt in SVI. */
 static u64 interrupted_event(struct vmx_vcpu *v, u64 info)
 {
 	u64 svi;
 
-	if (!vmx_apic_delivers(v) || ((info & INTR_INFO_TYPE) != INTR_TYPE_EXT && is_itself(info)))
+	if (!vmx_apic_delivers(v) || machine_kind() != MACHINE_BOCHS)
+		return info;
+	if ((info & INTR_INFO_TYPE) != INTR_TYPE_EXT && is_itself(info))
 		return info;
 	svi = vmcs_read(GUEST_INTR_STATUS) >> 8;
 	return svi ? INTR_INFO_VALID | INTR_TYPE_EXT | svi : info;
