@@ -19,7 +19,7 @@
 #define WINDOW_SPINS 50u
 #define FIRST_VECTOR 0x20
 
-bool apic_strict, apic_x2;
+bool apic_strict, apic_shared, apic_x2;
 u64 apic_page = LAPIC_BASE;
 
 volatile u32 apic_hits[APIC_MAX_CPUS][256];
@@ -261,11 +261,13 @@ int guest_main(void)
 	enum { ALL, CHECK, LOAD };
 	static const char *const what[] = { "all", "check", "load", NULL };
 	static const char *const modes[] = { "both", "xapic", "x2apic", NULL };
-	u64 opt_do = ALL, opt_mode = 0, opt_n = 500;
+	u64 opt_do = ALL, opt_mode = 0, opt_n = 500, opt_shared = 0;
 	const struct option options[] = {
 		{ "do", &opt_do, 0, 0, what, "the checks, the load, both" },
 		{ "mode", &opt_mode, 0, 0, modes, "of the APICs" },
 		{ "n", &opt_n, 1, 1000000, NULL, "timer expiries of each CPU under load" },
+		{ "shared", &opt_shared, 0, 1, NULL,
+		  "several of its CPUs share one of the host's" },
 	};
 
 	options_parse("apic", options, ARRAY_SIZE(options));
@@ -274,6 +276,7 @@ int guest_main(void)
 		ktap_skip("there is none", "the local APIC");
 		return check_end();
 	}
+	apic_shared = opt_shared;
 	apic_strict = !strcmp(platform.hypervisor, "StillpointHV");
 	for (unsigned int v = FIRST_VECTOR; v < 256; v++)
 		trap_handle((u8)v, apic_arrived);

@@ -16,6 +16,7 @@
 
 /* Whether it is the hypervisor that this program is made for: others leave things out. */
 extern bool apic_strict;
+extern bool apic_shared; /* its CPUs share the host's, and stand still now and then */
 
 /* The mode of every CPU's APIC, and where its registers are when it is not x2APIC mode. */
 extern bool apic_x2;

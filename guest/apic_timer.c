@@ -90,7 +90,8 @@ static void check_count(void)
 	stop();
 }
 
-/* As many as periods have passed; one may be on its way. */
+/* As many as periods have passed; one may be on its way. Those that pass while the CPU stands still
+ * become one. */
 static void check_periodic(void)
 {
 	u64 from, before, after;
@@ -113,7 +114,7 @@ static void check_periodic(void)
 	apic_result_eq(apic_hits[0][VECTOR_TIMER], 0, "until it is stopped");
 	if (apic_skip("a periodic timer fires once a period"))
 		return;
-	late = hits + 2 < (before - from) / PERIOD;
+	late = !apic_shared && hits + 2 < (before - from) / PERIOD;
 	apic_result(hits <= (after - from) / PERIOD && !late,
 		    "a periodic timer fires once a period");
 	ktap_note("%u times in %llu periods", hits, (unsigned long long)((after - from) / PERIOD));

@@ -89,7 +89,9 @@ static void append_for(unsigned int i, const struct param_values *params, char *
 			  (unsigned long long)param_number(params, "wild"),
 			  (unsigned long long)run_options.seed);
 		break;
-	default: str_copy(append, "do=check", APPEND_MAX);
+	default:
+		fmt_print(append, APPEND_MAX, "do=check shared=%u",
+			  param_number(params, "cpus") > nr_cpus);
 	}
 }
 

@@ -13,18 +13,22 @@ static const struct param_spec guests_spec[] = {
 };
 
 static const struct {
-	const char *name, *append;
+	const char *name, *append, *shared; /* the latter where vCPUs share CPUs */
 	bool smp;
 } programs[] = {
-	{ "hello", "", true },	 { "memory", "", true },       { "fpu", "", false },
-	{ "events", "", false }, { "apic", "do=check", true },
+	{ "hello", "", "", true },
+	{ "memory", "", "", true },
+	{ "fpu", "", "", false },
+	{ "events", "", "", false },
+	{ "apic", "do=check", "do=check shared=1", true },
 };
 
 static void run_program(unsigned int i, u32 vcpus, u64 ram)
 {
 	struct vmm_config config;
 	struct vmm_result result = { .status = 0 };
-	int err = vmm_embedded(&config, programs[i].name, programs[i].append);
+	int err = vmm_embedded(&config, programs[i].name,
+			       vcpus > nr_cpus ? programs[i].shared : programs[i].append);
 
 	if (!err) {
 		config.cpus = vcpus;
