@@ -17,11 +17,10 @@
 #include "hv/vm/backing.h"
 #include "lab/apic.h"
 
-#define MOVES	     50
-#define PAUSE	     2000 /* ticks between two moves: every vCPU touches the page */
-#define RELOAD_LIMIT 300
-#define ATTEMPTS     8
-#define MARK	     0x600df00du /* in RAM */
+#define MOVES	 50
+#define PAUSE	 2000 /* ticks between two moves: every vCPU touches the page */
+#define ATTEMPTS 8
+#define MARK	 0x600df00du /* in RAM */
 
 static struct apic_vm a;
 static u64 samples[MOVES];
@@ -128,7 +127,7 @@ static u64 report_pauses(const char *metric, enum apic_flush flush)
  */
 static void measure_reload(enum apic_flush flush)
 {
-	u64 reloads, kick, reload = 0;
+	u64 reloads, kick;
 	bool ok;
 
 	if (!start(flush, 1, ALL_XAPIC, false))
@@ -144,12 +143,8 @@ static void measure_reload(enum apic_flush flush)
 		report_pauses("apic.reload_pause", flush);
 		for (unsigned int i = 0; i < MOVES; i++)
 			samples[i] -= min_u64(samples[i], kick);
-		reload = report_pauses("apic.reload", flush);
+		report_pauses("apic.reload", flush);
 	}
-	if (ok && !run_options.chaos)
-		ktap_result(reload <= RELOAD_LIMIT,
-			    "flush=%s: a reload adds at most %u ticks to a kick",
-			    apic_flush_name[flush], RELOAD_LIMIT);
 	apic_vm_destroy(&a);
 }
 
