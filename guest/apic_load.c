@@ -63,14 +63,21 @@ static bool acknowledge(struct trap_frame *frame)
 	return true;
 }
 
+/*
+ * With interrupts disabled: the ICR of xAPIC mode is written in two halves, and the last expiry
+ * must not come between the look at `done` and the IPI. The others disable theirs when all are
+ * done.
+ */
 static void send_to_next(struct load *l, u32 cpu)
 {
-	if (nr_cpus == 1 || atomic_load(&l->busy))
+	if (nr_cpus == 1)
 		return;
-	atomic_store(&l->busy, true);
-	l->sent++;
-	local_irq_disable(); /* the ICR of xAPIC mode is written in two halves */
-	apic_send(load[(cpu + 1) % nr_cpus].id, ICR_FIXED | ICR_ASSERT | VECTOR_LOAD);
+	local_irq_disable();
+	if (!atomic_load(&l->done) && !atomic_load(&l->busy)) {
+		atomic_store(&l->busy, true);
+		l->sent++;
+		apic_send(load[(cpu + 1) % nr_cpus].id, ICR_FIXED | ICR_ASSERT | VECTOR_LOAD);
+	}
 	local_irq_enable();
 }
 
@@ -100,8 +107,7 @@ static void run_one(void *arg)
 	arm(l);
 	local_irq_enable();
 	while (!l->stuck && !all_done()) {
-		if (!atomic_load(&l->done))
-			send_to_next(l, cpu);
+		send_to_next(l, cpu);
 		l->wrong += apic_get(LAPIC_VERSION) != l->version || apic_own_id() != l->id;
 		cpu_relax();
 		l->stuck = rdtsc() > last;
