@@ -20,7 +20,7 @@
 #include "hv/vm/lapic_internal.h"
 
 /* The host timer of one vCPU fires no more often than this when the guest asks for more. */
-#define MIN_TICKS 2000
+#define MIN_TICKS 10000
 #define MIN_US	  5
 
 enum timer_mode { ONE_SHOT, PERIODIC, TSC_DEADLINE, RESERVED };

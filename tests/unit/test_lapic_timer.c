@@ -20,7 +20,7 @@
 #define PERIODIC     (0x20000 | VECTOR)
 #define TSC_DEADLINE (0x40000 | VECTOR)
 #define BY_1	     0xb
-#define SHORTEST     5000 /* see MIN_US in hv/vm/lapic_timer.c, at this machine's 1 GHz */
+#define SHORTEST     10000 /* ticks: more than 5 us of this machine */
 
 static struct vcpu *vcpu;
 
