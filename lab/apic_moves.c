@@ -92,13 +92,14 @@ static struct trace_event events[TRACE_EVENTS];
 
 /*
  * On a vCPU's CPU, after the request was published at @request: it was outside before the migration
- * returned at @returned, and has reloaded before it entered again. (One that had had its last look
- * already may have entered in between: whoever migrates has waited for it.)
+ * returned at @returned, and has reloaded before it entered again. One that had had its last look
+ * already may have entered once in between: whoever migrates has waited for it.
  */
 static bool reloaded_in_time(u32 cpu, u64 request, u64 returned)
 {
 	unsigned int n = trace_last(cpu, events, TRACE_EVENTS);
 	bool inside = false, fresh = false, ok = true;
+	unsigned int unseen = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
 		const struct trace_event *e = &events[i];
@@ -109,9 +110,10 @@ static bool reloaded_in_time(u32 cpu, u64 request, u64 returned)
 		/* The first event of whatever kind afterwards: an entry that was barred has no
 		 * exit. */
 		inside = !strcmp(e->name, "vcpu: in");
+		unseen += inside && e->tsc > request && !fresh;
 		ok &= !inside || e->tsc < returned || fresh;
 	}
-	return ok && fresh;
+	return ok && fresh && unseen <= 1;
 }
 
 /* When the migration was requested, by the trace of this CPU. */
