@@ -20,6 +20,14 @@ enum { FIXED, LOWEST = 1 << 8, SMI = 2 << 8, NMI = 4 << 8, INIT = 5 << 8, STARTU
 
 #define LVT_MASKED 0x10000u
 
+/* A test with setup_xapic() and so on, and teardown(). */
+#define LAPIC_TEST(t, how)                                                                         \
+	{                                                                                          \
+#t " (" #how ")", t, setup_##how, teardown, NULL                                   \
+	}
+#define ON_XAPIC(t)  LAPIC_TEST(t, xapic)
+#define ON_X2APIC(t) LAPIC_TEST(t, x2apic)
+
 /** lapic_fixture_start - @vcpus vCPUs, their APICs in @mode and enabled by software; number 0 is
  * loaded, with nothing pending. */
 void lapic_fixture_start(unsigned int vcpus, enum vmx_apic_rung rung, enum lapic_mode mode);

@@ -74,12 +74,9 @@ static bool pending(struct vcpu *v)
 	return atomic_load(&v->requests) & REQ_APIC_PAGE;
 }
 
-/* vcpu's thread goes through its loop, and its guest ends. */
 static void run_to_end(void)
 {
-	fake_exit_add(VM_EXIT_TRIPLE_FAULT);
-	assert_int_equal(vcpu_run(vcpu), 0);
-	assert_int_equal(vcpu->run.reason, RUN_EXIT_SHUTDOWN);
+	fixture_run_to_end(vcpu);
 	assert_false(pending(vcpu));
 }
 

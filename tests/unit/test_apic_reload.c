@@ -64,13 +64,6 @@ static bool pending(struct vcpu *v)
 	return atomic_load(&v->requests) & REQ_APIC_PAGE;
 }
 
-static void run_to_end(void)
-{
-	fake_exit_add(VM_EXIT_TRIPLE_FAULT);
-	assert_int_equal(vcpu_run(vcpu), 0);
-	assert_int_equal(vcpu->run.reason, RUN_EXIT_SHUTDOWN);
-}
-
 static void expect_reloaded(void)
 {
 	assert_false(pending(vcpu));
@@ -104,7 +97,7 @@ static void test_no_entry(void **state)
 
 	invalidate_begin(vm, APIC, PAGE_SIZE);
 	fake_machine.on_spin = end_after_ten;
-	run_to_end();
+	fixture_run_to_end(vcpu);
 	assert_int_equal(counter_read(&apic_retries), retries + 10);
 	assert_int_equal(counter_read(&apic_reloads), reloads + 1);
 	assert_int_equal(f->entries, 1);
@@ -140,7 +133,7 @@ static void leaves(void (*why)(void))
 static void test_kick(void **state)
 {
 	leaves(kick_after_three);
-	run_to_end();
+	fixture_run_to_end(vcpu);
 	expect_reloaded();
 }
 
@@ -168,7 +161,7 @@ static void test_event(void **state)
 	f->reg[REG_RFLAGS] |= RFLAGS_IF;
 	invalidate_begin(vm, APIC, PAGE_SIZE);
 	fake_machine.on_spin = post_and_end;
-	run_to_end();
+	fixture_run_to_end(vcpu);
 	assert_int_equal(f->nr_delivered, 1);
 	assert_int_equal(f->delivered[0].vector, VECTOR);
 	expect_reloaded();
@@ -195,7 +188,7 @@ static void test_yield(void **state)
 	atomic_store(&this_cpu()->nr_runnable, 1);
 	fake_machine.on_spin = wait_for_turn;
 	fake_machine.on_yield = mover_runs;
-	run_to_end();
+	fixture_run_to_end(vcpu);
 	assert_int_equal(fake_machine.yields, 3);
 	expect_reloaded();
 }
@@ -213,7 +206,7 @@ static void begin_in_guest(struct vcpu *v)
 static void test_in_guest(void **state)
 {
 	fake_exit_add(VM_EXIT_NMI)->during = begin_in_guest;
-	run_to_end();
+	fixture_run_to_end(vcpu);
 	assert_int_equal(f->entries, 1);
 	expect_reloaded();
 }
@@ -225,7 +218,7 @@ static void test_widened(void **state)
 	invalidate_begin(vm, APIC + PAGE_SIZE, PAGE_SIZE);
 	fake_machine.on_spin = end_after_ten;
 	invalidate_end(vm);
-	run_to_end();
+	fixture_run_to_end(vcpu);
 	expect_reloaded();
 }
 
@@ -236,7 +229,7 @@ static void test_overlapping(void **state)
 	invalidate_begin(vm, 0, PAGE_SIZE);
 	invalidate_end(vm);
 	fake_machine.on_spin = end_after_ten;
-	run_to_end();
+	fixture_run_to_end(vcpu);
 	expect_reloaded();
 }
 
@@ -258,7 +251,7 @@ static void test_noretry(void **state)
 {
 	vm_set_apic_policy(vm, RELOAD_NORETRY, STALL_REREQUEST, FLUSH_ZAP);
 	invalidate_begin(vm, APIC, PAGE_SIZE);
-	run_to_end();
+	fixture_run_to_end(vcpu);
 	assert_int_equal(f->entries, 1);
 	assert_int_equal(f->apic.pages, 1);
 	invalidate_end(vm);
@@ -375,7 +368,7 @@ static void test_unflushed(void **state)
 {
 	u64 unflushed = counter_read(&apic_unflushed);
 
-	run_to_end();
+	fixture_run_to_end(vcpu);
 	vm_set_apic_policy(vm, RELOAD_RETRY, STALL_REREQUEST, FLUSH_RELOAD);
 	atomic_store(&other->mode, IN_GUEST_MODE);
 	assert_int_equal(vm_move_apic_page(vm, -1), 0);
@@ -383,11 +376,11 @@ static void test_unflushed(void **state)
 	assert_int_equal(atomic_load(&other->mode), IN_GUEST_MODE);
 	atomic_store(&other->mode, OUTSIDE_GUEST_MODE);
 	vcpu->watched = WATCH_CHAOS;
-	run_to_end();
+	fixture_run_to_end(vcpu);
 	assert_int_equal(counter_read(&apic_unflushed), unflushed);
 	assert_int_equal(vm_move_apic_page(vm, -1), 0);
 	atomic_store(&vcpu->requests, 0); /* as if it had not heard of it */
-	run_to_end();
+	fixture_run_to_end(vcpu);
 	assert_int_equal(counter_read(&apic_unflushed), unflushed + 1);
 }
 
@@ -399,16 +392,16 @@ static void test_watched(void **state)
 	u64 offset;
 
 	vcpu->watched = WATCH_CHAOS;
-	run_to_end();
+	fixture_run_to_end(vcpu);
 	assert_int_equal(vm_fault(vm, APIC, FAULT_READ, &missing, &offset), 0);
-	run_to_end();
+	fixture_run_to_end(vcpu);
 	assert_int_equal(counter_read(&apic_stale), stale);
 	vmx_apic_set_page(&vcpu->vmx, f->apic.page + PAGE_SIZE);
-	run_to_end();
+	fixture_run_to_end(vcpu);
 	assert_int_equal(counter_read(&apic_stale), stale + 1);
 	/* One that does not use the page may have whatever address. */
 	vmx_apic_set_mode(&vcpu->vmx, VMX_APIC_MSRS);
-	run_to_end();
+	fixture_run_to_end(vcpu);
 	assert_int_equal(counter_read(&apic_stale), stale + 1);
 }
 
@@ -428,7 +421,7 @@ static void test_halted(void **state)
 	f->reg[REG_RFLAGS] |= RFLAGS_IF;
 	vcpu->mp_state = MP_HALTED;
 	fake_machine.on_block = move_then_wake;
-	run_to_end();
+	fixture_run_to_end(vcpu);
 	assert_int_equal(fake_machine.blocks, 1);
 	expect_reloaded();
 }

@@ -344,34 +344,23 @@ static void test_disabled(void **state)
 	fixture_load(vcpu, 0);
 }
 
-#define XAPIC(t)                                                                                   \
-	{                                                                                          \
-#t " (xAPIC)", t, setup_xapic, teardown, NULL                                      \
-	}
-#define X2APIC(t)                                                                                  \
-	{                                                                                          \
-#t " (x2APIC)", t, setup_x2apic, teardown, NULL                                    \
-	}
-#define MIXED(t)                                                                                   \
-	{                                                                                          \
-#t " (both)", t, setup_mixed, teardown, NULL                                       \
-	}
+#define MIXED(t) LAPIC_TEST(t, mixed)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		XAPIC(test_physical),	     X2APIC(test_physical),
-		MIXED(test_physical),	     X2APIC(test_broadcast_x2apic),
-		XAPIC(test_broadcast_xapic), X2APIC(test_logical_x2apic),
-		XAPIC(test_logical_flat),    XAPIC(test_logical_cluster),
-		XAPIC(test_shorthands),	     X2APIC(test_shorthands),
-		MIXED(test_shorthands),	     MIXED(test_mixed),
-		XAPIC(test_aliased),	     X2APIC(test_lowest),
-		X2APIC(test_lowest_fair),    XAPIC(test_vectors),
-		X2APIC(test_vectors),	     X2APIC(test_self_ipi),
-		XAPIC(test_error_interrupt), X2APIC(test_error_interrupt),
-		XAPIC(test_modes),	     X2APIC(test_modes),
-		XAPIC(test_disabled),	     X2APIC(test_disabled),
+		ON_XAPIC(test_physical),	ON_X2APIC(test_physical),
+		MIXED(test_physical),		ON_X2APIC(test_broadcast_x2apic),
+		ON_XAPIC(test_broadcast_xapic), ON_X2APIC(test_logical_x2apic),
+		ON_XAPIC(test_logical_flat),	ON_XAPIC(test_logical_cluster),
+		ON_XAPIC(test_shorthands),	ON_X2APIC(test_shorthands),
+		MIXED(test_shorthands),		MIXED(test_mixed),
+		ON_XAPIC(test_aliased),		ON_X2APIC(test_lowest),
+		ON_X2APIC(test_lowest_fair),	ON_XAPIC(test_vectors),
+		ON_X2APIC(test_vectors),	ON_X2APIC(test_self_ipi),
+		ON_XAPIC(test_error_interrupt), ON_X2APIC(test_error_interrupt),
+		ON_XAPIC(test_modes),		ON_X2APIC(test_modes),
+		ON_XAPIC(test_disabled),	ON_X2APIC(test_disabled),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

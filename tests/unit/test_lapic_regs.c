@@ -452,40 +452,31 @@ static void test_written_self_ipi(void **state)
 	assert_true(pends(vcpu, 0x5c));
 }
 
-#define XAPIC(t)                                                                                   \
-	{                                                                                          \
-#t " (xAPIC)", t, setup_xapic, teardown, NULL                                      \
-	}
-#define X2APIC(t)                                                                                  \
-	{                                                                                          \
-#t " (x2APIC)", t, setup_x2apic, teardown, NULL                                    \
-	}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		XAPIC(test_xapic_all),
-		XAPIC(test_xapic_zeroes),
-		XAPIC(test_read_widths),
-		XAPIC(test_write_widths),
-		XAPIC(test_write_bytes),
-		XAPIC(test_eoi_mmio),
-		X2APIC(test_x2apic_all),
-		X2APIC(test_x2apic_reserved),
-		X2APIC(test_icr64),
-		X2APIC(test_upper_halves),
-		XAPIC(test_svr_masks),
-		X2APIC(test_svr_masks),
-		XAPIC(test_esr),
-		X2APIC(test_esr),
-		XAPIC(test_register_error),
-		XAPIC(test_illegal_entry),
-		X2APIC(test_illegal_entry),
-		XAPIC(test_written),
-		XAPIC(test_written_icr),
-		XAPIC(test_written_eoi),
-		XAPIC(test_written_timer),
-		X2APIC(test_written_self_ipi),
+		ON_XAPIC(test_xapic_all),
+		ON_XAPIC(test_xapic_zeroes),
+		ON_XAPIC(test_read_widths),
+		ON_XAPIC(test_write_widths),
+		ON_XAPIC(test_write_bytes),
+		ON_XAPIC(test_eoi_mmio),
+		ON_X2APIC(test_x2apic_all),
+		ON_X2APIC(test_x2apic_reserved),
+		ON_X2APIC(test_icr64),
+		ON_X2APIC(test_upper_halves),
+		ON_XAPIC(test_svr_masks),
+		ON_X2APIC(test_svr_masks),
+		ON_XAPIC(test_esr),
+		ON_X2APIC(test_esr),
+		ON_XAPIC(test_register_error),
+		ON_XAPIC(test_illegal_entry),
+		ON_X2APIC(test_illegal_entry),
+		ON_XAPIC(test_written),
+		ON_XAPIC(test_written_icr),
+		ON_XAPIC(test_written_eoi),
+		ON_XAPIC(test_written_timer),
+		ON_X2APIC(test_written_self_ipi),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -145,6 +145,13 @@ void fixture_load(struct vcpu *vcpu, u32 cpu)
 	assert_int_equal(vmx_load(&vcpu->vmx), 0);
 }
 
+void fixture_run_to_end(struct vcpu *vcpu)
+{
+	fake_exit_add(VM_EXIT_TRIPLE_FAULT);
+	assert_int_equal(vcpu_run(vcpu), 0);
+	assert_int_equal(vcpu->run.reason, RUN_EXIT_SHUTDOWN);
+}
+
 void expect_fault(struct vcpu *vcpu, u8 vector, u32 error)
 {
 	struct fake_vcpu *f = fake_of(vcpu);

@@ -54,6 +54,9 @@ void fixture_end(void);
 /** fixture_load - go to CPU @cpu and load @vcpu there, unloading it wherever it was. */
 void fixture_load(struct vcpu *vcpu, u32 cpu);
 
+/** fixture_run_to_end - @vcpu, the loaded one, goes through its loop, and its guest ends. */
+void fixture_run_to_end(struct vcpu *vcpu);
+
 /** expect_fault - the queued event of @vcpu is this exception with this error code; take it. */
 void expect_fault(struct vcpu *vcpu, u8 vector, u32 error);
 
