@@ -172,13 +172,14 @@ hpa_t apic_address(struct apic_vm *a, u32 i);
 /* Longer than anything takes that works, chaos included. */
 #define APIC_SOON 2000000
 
-/* Wait for a condition, busily. Its value in the end. */
+/* Wait for a condition, busily. Whether it was met; it may not be any more. */
 #define APIC_WAIT(cond)                                                                            \
 	({                                                                                         \
 		u64 end_ = ticks_now() + APIC_SOON;                                                \
-		while (!(cond) && ticks_now() < end_)                                              \
+		bool met_;                                                                         \
+		while (!(met_ = (cond)) && ticks_now() < end_)                                     \
 			cpu_relax();                                                               \
-		(cond);                                                                            \
+		met_;                                                                              \
 	})
 
 /* What a run asks for. */

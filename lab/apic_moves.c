@@ -93,27 +93,28 @@ static struct trace_event events[TRACE_EVENTS];
 /*
  * On a vCPU's CPU, after the request was published at @request: it was outside before the migration
  * returned at @returned, and has reloaded before it entered again. One that had had its last look
- * already may have entered once in between: whoever migrates has waited for it.
+ * already may have entered once in between: whoever migrates has waited for it. If the kick came so
+ * early that it barred this entry there is no exit; the event that follows, however late, does not
+ * say that the vCPU was in the guest until then.
  */
 static bool reloaded_in_time(u32 cpu, u64 request, u64 returned)
 {
 	unsigned int n = trace_last(cpu, events, TRACE_EVENTS);
-	bool inside = false, fresh = false, ok = true;
 	unsigned int unseen = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
 		const struct trace_event *e = &events[i];
+		bool enters = !strcmp(e->name, "vcpu: in");
 
-		if (e->tsc > returned && inside && !fresh)
-			return false; /* it stayed in over the migration */
-		fresh |= e->tsc > request && !strcmp(e->name, "apic: reload");
-		/* The first event of whatever kind afterwards: an entry that was barred has no
-		 * exit. */
-		inside = !strcmp(e->name, "vcpu: in");
-		unseen += inside && e->tsc > request && !fresh;
-		ok &= !inside || e->tsc < returned || fresh;
+		if (e->tsc <= request)
+			continue;
+		if (!strcmp(e->name, "apic: reload"))
+			return unseen <= 1;
+		unseen += enters;
+		if (e->tsc > returned && (enters || !strcmp(e->name, "vcpu: exit")))
+			return false; /* without the address, or in over the migration */
 	}
-	return ok && fresh && unseen <= 1;
+	return false;
 }
 
 /* When the migration was requested, by the trace of this CPU. */

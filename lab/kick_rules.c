@@ -21,14 +21,15 @@ static u64 nr_sent(void)
 	return counter_named("kick.sent");
 }
 
-/* Wait for a condition, @limit ticks at most. */
+/* Wait for a condition, @limit ticks at most. Whether it was met; it may not be any more. */
 #define WAIT_AT_MOST(limit, cond)                                                                  \
 	({                                                                                         \
 		u64 end_ = ticks_now() + (limit);                                                  \
+		bool met_;                                                                         \
                                                                                                    \
-		while (!(cond) && ticks_now() < end_)                                              \
+		while (!(met_ = (cond)) && ticks_now() < end_)                                     \
 			cpu_relax();                                                               \
-		(cond);                                                                            \
+		met_;                                                                              \
 	})
 
 /* As long as an answer may take: a lost kick leaves the vCPU in the guest until the heartbeat. */

@@ -173,13 +173,14 @@ void arena_let_go(struct arena *a);
 /** arena_recreate - a change list that deletes the slot and creates it again as it is. */
 void arena_recreate(struct arena *a, struct slot_change list[2]);
 
-/* Wait for a condition, for a second at most. Its value. */
+/* Wait for a condition, for a second at most. Whether it was met; it may not be any more. */
 #define ARENA_WAIT(cond)                                                                           \
 	({                                                                                         \
 		u64 end_ = ticks_now() + tsc_hz;                                                   \
-		while (!(cond) && ticks_now() < end_)                                              \
+		bool met_;                                                                         \
+		while (!(met_ = (cond)) && ticks_now() < end_)                                     \
 			cpu_relax();                                                               \
-		(cond);                                                                            \
+		met_;                                                                              \
 	})
 
 /* Results that need @n CPUs: true when there are as many; otherwise a SKIP of that name. */

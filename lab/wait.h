@@ -131,16 +131,19 @@ void call_join(struct call *c);
 #define SOON	   1000000
 #define NOT_AT_ALL 30000
 
-/* Wait for a condition, letting other threads and the timers of this CPU run. Its value in the end.
+/*
+ * Wait for a condition, letting other threads and the timers of this CPU run. Whether it was met;
+ * it may not be any more.
  */
 #define WAIT_FOR(cond, ticks)                                                                      \
 	({                                                                                         \
 		u64 end_ = ticks_now() + (ticks);                                                  \
-		while (!(cond) && ticks_now() < end_) {                                            \
+		bool met_;                                                                         \
+		while (!(met_ = (cond)) && ticks_now() < end_) {                                   \
 			thread_yield();                                                            \
 			irq_window();                                                              \
 		}                                                                                  \
-		(cond);                                                                            \
+		met_;                                                                              \
 	})
 
 /* A thread of the VMM that keeps one vCPU: waits for its events, runs it, until it is out again. */
