@@ -57,11 +57,11 @@ OBJS	:= $(patsubst %,$(BUILD)/%.o,$(SRCS))
 
 # What vCPUs and those who wait for them go through is compiled for speed; all else, which is most of
 # the image, for size.
-FAST	:= $(addprefix hv/vm/,apic_page backing block inject invalidate io kick known lapic lapic_ipi \
-	   lapic_regs memory msr pause readers run slot_set \
-	   slots slots_change slots_step wait walk) \
+FAST	:= $(addprefix hv/vm/,apic_page backing backing_access backing_fill block fault inject invalidate io kick known \
+	   lapic lapic_ipi lapic_regs missing msr pause readers run slot_set slots slots_change \
+	   slots_step wait walk) \
 	   $(addprefix vmx/,enter ept ept_pages ept_range ept_unlink event floor lazy load skip) \
-	   $(addprefix hv/host/,apic mutex thread trace wait) $(addprefix hv/dev/,board bus serial) lab/exits
+	   $(addprefix hv/host/,apic mutex thread trace wait) $(addprefix hv/dev/,board bus serial) lab/exits lab/missing_vm
 optimize = $(if $(filter $(FAST),$(1)),-O2 $(UNPADDED),$(SMALL))
 SMALL	:= -Os $(call probe,-Oz) -fno-align-functions $(call probe,-mpreferred-stack-boundary=3)
 UNPADDED := $(call probe,-fno-align-jumps) $(call probe,-fno-align-loops) $(call probe,-fno-align-labels)
@@ -70,18 +70,18 @@ UNPADDED := $(call probe,-fno-align-jumps) $(call probe,-fno-align-loops) $(call
 $(BUILD)/gen/offsets.h: vmx/offsets.c
 	@mkdir -p $(@D)
 	@echo "  GEN     $@"
-	$(Q)$(CC) $(CFLAGS) -MMD -MT $@ -MF $(BUILD)/gen/offsets.d -S -o $(BUILD)/gen/offsets.s $<
+	$(Q)$(CC) $(CFLAGS) -MMD -MP -MT $@ -MF $(BUILD)/gen/offsets.d -S -o $(BUILD)/gen/offsets.s $<
 	$(Q)sed -n 's/.*->\([A-Z0-9_]*\) \$$*\([-0-9]*\).*/#define \1 \2/p' $(BUILD)/gen/offsets.s > $@
 
 $(BUILD)/%.c.o: %.c Makefile
 	@mkdir -p $(@D)
 	@echo "  CC      $<"
-	$(Q)$(CC) $(CFLAGS) $(call optimize,$*) -MMD -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS) $(call optimize,$*) -MMD -MP -c -o $@ $<
 
 $(BUILD)/%.S.o: %.S Makefile | $(BUILD)/gen/offsets.h
 	@mkdir -p $(@D)
 	@echo "  AS      $<"
-	$(Q)$(CC) $(ASFLAGS) -MMD -c -o $@ $<
+	$(Q)$(CC) $(ASFLAGS) -MMD -MP -c -o $@ $<
 
 # Linked twice: the first link gives the addresses for the symbol table of the second.
 $(BUILD)/stillpoint.elf: linker.ld $(OBJS) tools/ksyms.sh

@@ -175,15 +175,14 @@ static bool reuse_frame(struct probe *p)
 {
 	static u32 data[PAGE_SIZE / sizeof(u32)];
 	struct backing_page page;
-	struct backing *missing;
-	u64 offset;
+	struct missing missing;
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(data); i++)
 		data[i] = MARK;
 	if (backing_fill(p->ram, 0, data) || !backing_look(p->ram, 0, &page))
 		return false;
 	p->same = page.hpa == p->freed;
-	return !vm_fault(a.vm, APIC_RAM, FAULT_READ, &missing, &offset);
+	return !vm_fault(a.vm, APIC_RAM, FAULT_READ, &missing);
 }
 
 /*

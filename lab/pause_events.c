@@ -166,11 +166,15 @@ static void test_arrivals(bool halted, const char *how)
 static bool bring(u32 content)
 {
 	static u32 page[PAGE_SIZE / sizeof(u32)];
-	u64 offset;
+	struct fetch f;
+	int err;
 
 	page[0] = content;
-	return !backing_next_fetch(arena.mem, &offset, ticks_now() + tsc_hz) &&
-	       !backing_fill(arena.mem, offset, page);
+	if (vm_next_fetch(arena.vm, &f, ticks_now() + tsc_hz))
+		return false;
+	err = backing_fill(f.backing, f.offset, page);
+	backing_put(f.backing);
+	return !err;
 }
 
 static bool is_outside(struct runner *r, u64 left)
@@ -183,7 +187,8 @@ static void test_fetch(void)
 	const struct arena_config c = { .vcpus = 1 };
 	struct vm_hold hold = { .vm = NULL };
 	struct runner *r = &arena.runner[0];
-	u64 offset, left;
+	struct fetch none;
+	u64 left;
 	bool ok;
 
 	if (!arena_run(&arena, &c))
@@ -204,7 +209,7 @@ static void test_fetch(void)
 	     atomic_load(&r->box->done) != atomic_load(&r->box->go);
 	ktap_result(ok, "after the resume it waits again");
 	ok = ok && bring(1) && arena_wait_done(&arena) && arena_intact(&arena);
-	ktap_result(ok && backing_next_fetch(arena.mem, &offset, ticks_now()) == -ETIMEDOUT,
+	ktap_result(ok && vm_next_fetch(arena.vm, &none, ticks_now()) == -ETIMEDOUT,
 		    "the page is asked for once, and with its arrival the guest goes on");
 	arena_destroy(&arena);
 }

@@ -176,13 +176,14 @@ static void test_stuck_reader(void)
 	struct vm_hold hold = { .vm = NULL };
 	struct pause_report report;
 	struct thread *t;
-	int err;
+	int err = 0;
 
 	if (thread_create(&t, 1, "reader", stay_in_section, &r)) {
 		ktap_result(false, "there is memory for a thread");
 		return;
 	}
-	err = ARENA_WAIT(atomic_load(&r.in)) ? vm_pause(arena.vm, &hold, TOO_SHORT, &report) : 0;
+	if (ARENA_WAIT(atomic_load(&r.in)))
+		err = vm_pause(arena.vm, &hold, TOO_SHORT, &report);
 	ktap_result(err == -ETIMEDOUT && !vm_is_held(arena.vm),
 		    "a pause gives up at its deadline when a reader does not end");
 	if (err == -ETIMEDOUT)

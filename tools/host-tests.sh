@@ -52,7 +52,8 @@ python_files()
 		python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), sys.argv[1])' "$file" ||
 			exit 1
 	done && python3 tools/timeline.py --self-test &&
-		python3 tools/ladder.py --self-test && python3 tools/mutate.py --check
+		python3 tools/ladder.py --self-test && python3 tools/scaling.py --self-test &&
+		python3 tools/mutate.py --check
 }
 
 # Tables that the linker delimits are compared by their ends: comparePointers cannot know.

@@ -6,7 +6,9 @@
 
 u64 vmcs_get(const struct vmcs_check *c, u32 field)
 {
-	if (!vmcs_field_exists(c->caps, field))
+	if (c->r->guest && (field & VMCS_AREA) == VMCS_AREA_GUEST)
+		return c->r->guest[vmcs_guest_index(field)];
+	if (!c->r->guest && !vmcs_field_exists(c->caps, field))
 		return 0;
 	return c->r->read(c->r->ctx, field);
 }
@@ -87,6 +89,8 @@ static void wrong_bits(struct vmcs_check *c, u32 field, u64 bits, const char *mu
 	enum vmx_control_word word = control_word(field);
 	char rule[112];
 
+	if (!bits)
+		return;
 	for (unsigned int bit = 0; bit < 64; bit++) {
 		if (!(bits & BIT(bit)))
 			continue;
@@ -143,10 +147,10 @@ unsigned int vmcs_check(const struct vmx_caps *caps, const struct vmcs_reader *r
 
 	read_controls(&c);
 	read_guest(&c);
-	if (areas & AREA_CONTROLS) {
+	if (areas & AREA_CONTROLS)
 		vmcs_check_controls(&c);
+	if (areas & (AREA_CONTROLS | AREA_EVENT))
 		vmcs_check_event(&c);
-	}
 	if (areas & AREA_HOST)
 		vmcs_check_host(&c);
 	if (areas & AREA_GUEST) {

@@ -20,9 +20,15 @@ struct vmcs_reader {
 	 * EPT.
 	 */
 	const void *(*mem)(void *ctx, hpa_t pa, u64 len);
+	/*
+	 * Optional: the guest's area at hand, by vmcs_guest_index(), and not asked for by read(),
+	 * which then has an answer for every other field, whether this CPU has it or not.
+	 */
+	const u64 *guest;
 };
 
-enum vmcs_area { AREA_CONTROLS = 1, AREA_HOST = 2, AREA_GUEST = 4, AREA_ALL = 7 };
+/* AREA_EVENT: of the controls what is to be injected; they include it. */
+enum vmcs_area { AREA_CONTROLS = 1, AREA_HOST = 2, AREA_GUEST = 4, AREA_ALL = 7, AREA_EVENT = 8 };
 
 typedef void vmcs_report(void *arg, const char *rule, const char *field, u64 value);
 

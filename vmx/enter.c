@@ -130,28 +130,27 @@ static u32 decode_io(struct vmx_vcpu *v)
 
 /* An access to memory was not completed; it may have been one of an IRET, or of an event's
  * delivery. Returns the exit qualification. */
-static u64 decode_access(struct vmx_vcpu *v)
+static inline u64 decode_access(struct vmx_vcpu *v)
 {
 	u64 q = vmcs_read(EXIT_QUALIFICATION);
 
-	vmx_requeue_event(v);
-	if ((q & INTR_INFO_NMI_IRET) && !vmx_event_queued())
+	if (unlikely(vmcs_read(IDT_VECTORING_INFO) & INTR_INFO_VALID))
+		vmx_requeue_event(v);
+	if (unlikely(q & INTR_INFO_NMI_IRET) && !vmx_event_queued())
 		vmcs_write(GUEST_INTERRUPTIBILITY_INFO,
 			   vmcs_read(GUEST_INTERRUPTIBILITY_INFO) | INTR_STATE_NMI);
 	return q;
 }
 
-static void decode_memory(struct vmx_vcpu *v)
+static u32 decode_memory(struct vmx_vcpu *v)
 {
 	u64 q = decode_access(v);
 
 	v->exit.mem.gpa = vmcs_read(GUEST_PHYSICAL_ADDRESS);
-	v->exit.mem.read = q & BIT(0);
-	v->exit.mem.write = q & BIT(1);
-	v->exit.mem.fetch = q & BIT(2);
-	v->exit.mem.linear_valid = q & BIT(7);
-	v->exit.mem.walk = v->exit.mem.linear_valid && !(q & BIT(8));
-	v->exit.mem.linear = v->exit.mem.linear_valid ? vmcs_read(GUEST_LINEAR_ADDRESS) : 0;
+	v->exit.mem.access = q & 7;
+	/* There is a linear address, and what was accessed is not what it translates to. */
+	v->exit.mem.walk = (q & (BIT(7) | BIT(8))) == BIT(7);
+	return VM_EXIT_MEMORY;
 }
 
 static void decode_apic_access(struct vmx_vcpu *v)
@@ -187,7 +186,6 @@ static noinline u32 decode(struct vmx_vcpu *v, u32 basic)
 		v->exit.vector = (u8)vmcs_read(VM_EXIT_INTR_INFO);
 		break;
 	case EXIT_REASON_CR_ACCESS: decode_cr(v); break;
-	case EXIT_REASON_EPT_VIOLATION: decode_memory(v); break;
 	case EXIT_REASON_PML_FULL: decode_access(v); break;
 	case EXIT_REASON_EPT_MISCONFIG:
 		vmx_requeue_event(v);
@@ -235,13 +233,13 @@ void vmx_flush_translations(struct vmx_vcpu *v)
  * After a refused entry the VMCS may be launched or not, depending on which entry it was: VMCLEAR
  * makes it not, whichever it was.
  */
-static void make_launchable(struct vmx_vcpu *v)
+void vmx_make_launchable(struct vmx_vcpu *v, void (*launch)(void))
 {
 	hpa_t pa = virt_to_phys(v->vmcs);
 
 	if (!vmclear(pa) || !vmptrld(pa))
 		panic("VMCLEAR or VMPTRLD of vCPU %u failed", v->vpid);
-	v->enter = vmx_launch_guest;
+	v->enter = launch;
 }
 
 u32 vmx_not_entered(struct vmx_vcpu *v, u32 result)
@@ -251,7 +249,7 @@ u32 vmx_not_entered(struct vmx_vcpu *v, u32 result)
 	case ENTRY_STALE: vmx_flush_translations(v); return vmx_enter(v);
 	default:
 		v->instruction_error = (u32)vmcs_read(VM_INSTRUCTION_ERROR);
-		make_launchable(v);
+		vmx_make_launchable(v, vmx_launch_guest);
 		v->exit.hardware_reason = ~0u;
 		return VM_EXIT_ENTRY_FAILED;
 	}
@@ -273,11 +271,13 @@ u32 vmx_decode_exit(struct vmx_vcpu *v, u32 hw)
 	if (likely(hw == EXIT_REASON_IO_INSTRUCTION))
 		return decode_io(v);
 	v->exit.hardware_reason = hw;
+	if (hw == EXIT_REASON_EPT_VIOLATION)
+		return decode_memory(v);
 	if (likely(hw < NR_EXIT_REASONS))
 		return decode(v, hw);
 	if (!(hw & EXIT_FAILED_ENTRY))
 		return VM_EXIT_OTHER;
 	v->qualification = vmcs_read(EXIT_QUALIFICATION);
-	make_launchable(v);
+	vmx_make_launchable(v, vmx_launch_guest);
 	return repair(v) ? vmx_enter(v) : VM_EXIT_ENTRY_FAILED;
 }

@@ -136,18 +136,27 @@ vmx_resume_slowly:
 	enter_unless_barred .Lbarred, vmresume, slowly=1
 	jmp	.Lresume_failed
 
-/* The first entry after VMCLEAR. From the next one on a resume is the one to call. */
-	.globl	vmx_launch_guest
-	.type	vmx_launch_guest, @function
-vmx_launch_guest:
+/*
+ * The first entry after VMCLEAR. From the next one on a resume is the one to call. There are two,
+ * which differ in their name: the other one tells that there was no exit yet (vmx/save.c).
+ */
+.macro launch name
+	.globl	\name
+	.type	\name, @function
+\name:
 	begin_entry
 	mov	VCPU_RESUME(%rdi), %rax
 	mov	%rax, VCPU_ENTER(%rdi)
-	enter_unless_barred .Llaunch_barred, vmlaunch
+	enter_unless_barred .Lbarred_\name, vmlaunch
 	jmp	.Lresume_failed
-.Llaunch_barred:			/* RDI may be the guest's already */
+.Lbarred_\name:				/* RDI may be the guest's already */
 	mov	(%rsp), %rdi
-	movq	$vmx_launch_guest, VCPU_ENTER(%rdi)
+	movq	$\name, VCPU_ENTER(%rdi)
+	jmp	.Lbarred
+.endm
+	launch	vmx_launch_guest
+	launch	vmx_launch_restored
+
 .Lbarred:
 	mov	$RESULT_BARRED, %esi
 	jmp	.Lnot_entered

@@ -274,3 +274,35 @@ int ept_map(struct ept *ept, gpa_t gpa, hpa_t hpa, u64 size, unsigned int prot)
 	ept_set(at.e, leaf);
 	return 0;
 }
+
+/* Returns whether it is there, and @gpa's entry in a part of it that is in use. */
+static noinline bool find_table(const struct ept *ept, gpa_t gpa, struct ept_hint *hint)
+{
+	struct ept_place at = ept_find(ept, gpa, 1);
+	u64 above = ept_load(at.above);
+
+	if (at.level != 1 || !is_noted(&at))
+		return false;
+	hint->region = gpa / EPT_SIZE_2M + 1;
+	hint->nr_unlinks = ept->nr_unlinks;
+	hint->table = at.e - ept_index(gpa, 1);
+	hint->first = hint->table + epte_first_used(above);
+	hint->last = hint->table + epte_last_used(above);
+	return true;
+}
+
+int ept_map_page(struct ept *ept, gpa_t gpa, hpa_t hpa, unsigned int prot, struct ept_hint *hint)
+{
+	ept_entry *e = hint->table + ept_index(gpa, 1);
+
+	if (unlikely(hint->region != gpa / EPT_SIZE_2M + 1 || hint->nr_unlinks != ept->nr_unlinks ||
+		     e < hint->first || e > hint->last)) {
+		if (!find_table(ept, gpa, hint))
+			return -EEXIST;
+		e = hint->table + ept_index(gpa, 1);
+	}
+	if (unlikely(epte_present(ept_load(e))))
+		return -EEXIST;
+	ept_set(e, hpa | EPTE_WB | ept_rights(ept, prot));
+	return 0;
+}

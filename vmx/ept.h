@@ -65,6 +65,7 @@ struct ept {
 	gpa_t limit;   /* one past the highest address that can be mapped */
 	u64 nr_tables; /* table pages linked or waiting to be freed, with the root */
 	struct ept_unlinked *unlinked; /* since the last ept_detach_unlinked() */
+	u64 nr_unlinks;		       /* tables taken out, ever */
 
 	/* vmx/ept_pages.c */
 	struct ept_unlinked *cache; /* free tables */
@@ -118,6 +119,23 @@ void ept_destroy(struct ept *ept);
  * -ENOMEM (nothing was changed).
  */
 int ept_map(struct ept *ept, gpa_t gpa, hpa_t hpa, u64 size, unsigned int prot);
+
+/* Where the table of a page was found the last time: for as long as no table is taken out. */
+struct ept_hint {
+	u64 region; /* gpa / 2 MiB + 1; 0: none */
+	u64 nr_unlinks;
+	ept_entry *table, *first, *last; /* what is noted to be in use of it */
+};
+
+/**
+ * ept_map_page - ept_map() for a page of 4 KiB where its table is and nothing is mapped
+ * @gpa: any address in the page, below ept->limit
+ * @prot: has been good for ept_map() before
+ * @hint: zeroed at first; for this table only
+ *
+ * Returns 0; -EEXIST: it is not like that, nothing was done.
+ */
+int ept_map_page(struct ept *ept, gpa_t gpa, hpa_t hpa, unsigned int prot, struct ept_hint *hint);
 
 /**
  * ept_unmap - remove everything in [gpa, gpa + len)

@@ -302,6 +302,7 @@ static inline void ept_node_put(struct ept *ept, struct ept_unlinked *node)
  */
 static inline void ept_unlink(struct ept *ept, ept_entry *above, u64 entry, unsigned int level)
 {
+	ept->nr_unlinks++;
 	struct ept_unlinked *node = ept_node_get(ept);
 
 	node->entry = (entry & ~EPTE_RWX) | (level - 1);

@@ -13,7 +13,7 @@
 #define DR6_TRAPS 0xfull
 #define DR7_GD	  BIT(13)
 
-static bool has_instruction_length(u64 info)
+bool vmx_event_has_length(u64 info)
 {
 	u64 type = info & INTR_INFO_TYPE;
 
@@ -32,7 +32,7 @@ static void queue(struct vmx_vcpu *v, u64 info, u32 error, u64 insn_len)
 	vmcs_write(VM_ENTRY_INTR_INFO, info);
 	if (info & INTR_INFO_ERROR)
 		vmcs_write(VM_ENTRY_EXCEPTION_ERROR_CODE, error);
-	if (has_instruction_length(info))
+	if (vmx_event_has_length(info))
 		vmcs_write(VM_ENTRY_INSTRUCTION_LEN, insn_len);
 }
 
@@ -81,7 +81,7 @@ void vmx_requeue_event(struct vmx_vcpu *v)
 		vmcs_write(GUEST_INTERRUPTIBILITY_INFO,
 			   vmcs_read(GUEST_INTERRUPTIBILITY_INFO) & ~INTR_STATE_NMI);
 	queue(v, info, (u32)error,
-	      has_instruction_length(info) ? vmcs_read(VM_EXIT_INSTRUCTION_LEN) : 0);
+	      vmx_event_has_length(info) ? vmcs_read(VM_EXIT_INSTRUCTION_LEN) : 0);
 }
 
 static bool is_contributory(u64 vector)

@@ -118,6 +118,11 @@ static void find_xstate(void)
 
 	vmx_config.xcr0_mask = ((u64)r.edx << 32 | r.eax) & XCR0_SWITCHABLE;
 	vmx_config.xsave_size = r.ecx;
+	for (u32 i = 2; i < ARRAY_SIZE(vmx_config.xstate_end); i++) {
+		r = cpuid(0xd, i);
+		/* Some CPUs (Bochs, for PKRU) leave a component's leaf empty. */
+		vmx_config.xstate_end[i] = r.eax ? r.ebx + r.eax : vmx_config.xsave_size;
+	}
 }
 
 static int feature_control(const char **why)

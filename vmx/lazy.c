@@ -9,8 +9,10 @@
 #include "hv/host/string.h"
 #include "hv/host/x86.h"
 #include "vmx/internal.h"
+#include "vmx/save.h"
 
 #define DR6_RESET   0xffff0ff0ull
+#define DR6_HIDDEN  (BIT(16) | BIT(11)) /* 1 where there is no RTM, no bus-lock detection */
 #define FCW_RESET   0x037full
 #define MXCSR_RESET 0x1f80u
 
@@ -130,6 +132,42 @@ void vmx_lazy_restore(struct vmx_vcpu *v)
 	if (vmx_config.xcr0_mask)
 		xsetbv(0, l->xcr0);
 }
+
+int vmx_lazy_export(struct vmx_vcpu *v, struct vmx_state *s)
+{
+	struct vmx_lazy *l = v->lazy;
+
+	vmx_lazy_save(v);
+	if (vmx_config.xcr0_mask)
+		xsetbv(0, l->xcr0);
+	memcpy(&s->star, l->msr, sizeof(l->msr));
+	memcpy(s->dr, l->dr, sizeof(s->dr));
+	s->dr6 = l->dr6 | DR6_HIDDEN;
+	s->cr2 = l->cr2;
+	s->xcr0 = l->xcr0;
+	s->xstate_bytes = vmx_xstate_bytes(l->xstate);
+	if (s->xstate_bytes > VMX_XSTATE_MAX)
+		return -EOPNOTSUPP;
+	memcpy(s->xstate, l->xstate, s->xstate_bytes);
+	return 0;
+}
+
+void vmx_lazy_import(struct vmx_vcpu *v, const struct vmx_state *s)
+{
+	struct vmx_lazy *l = v->lazy;
+
+	memcpy(l->msr, &s->star, sizeof(l->msr));
+	memcpy(l->dr, s->dr, sizeof(l->dr));
+	l->dr6 = s->dr6;
+	l->cr2 = s->cr2;
+	l->xcr0 = s->xcr0;
+	memcpy(l->xstate, s->xstate, s->xstate_bytes);
+	vmx_lazy_restore(v);
+}
+
+_Static_assert(offsetof(struct vmx_state, tsc_aux) ==
+		       offsetof(struct vmx_state, star) + 8 * (NR_LAZY_MSRS - 1),
+	       "in the order of lazy_msr[]");
 
 /*
  * The area is free while the vCPU is loaded: whoever loads another saves all of it first. Both of

@@ -27,7 +27,8 @@ int vmx_load(struct vmx_vcpu *v)
 		v->host_rsp = 0;
 		if (vmx_config.pin & PIN_PREEMPTION_TIMER)
 			vmcs_write(VMX_PREEMPTION_TIMER_VALUE, v->heartbeat);
-		v->enter = vmx_launch_guest;
+		if (v->enter != vmx_launch_restored)
+			v->enter = vmx_launch_guest;
 	}
 	cpu->loaded = v;
 	vmx_lazy_restore(v);

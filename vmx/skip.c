@@ -35,6 +35,11 @@ void vmx_skip_instruction(struct vmx_vcpu *v)
 	skip(v, vmcs_read(VM_EXIT_INSTRUCTION_LEN));
 }
 
+unsigned int vmx_instruction_len(struct vmx_vcpu *v)
+{
+	return (unsigned int)vmcs_read(VM_EXIT_INSTRUCTION_LEN);
+}
+
 void vmx_skip_bytes(struct vmx_vcpu *v, unsigned int len)
 {
 	skip(v, len);
@@ -61,6 +66,8 @@ void vmx_end_quick_shadow(struct vmx_vcpu *v)
 			  BIT(EXIT_REASON_MSR_READ) | BIT(EXIT_REASON_MSR_WRITE);
 	u64 last = vmcs_read(VM_EXIT_REASON);
 
+	if (v->enter == vmx_launch_restored)
+		return;
 	if (last < 64 && (quick >> last & 1))
 		vmx_end_shadow(v);
 }

@@ -194,6 +194,17 @@ static inline enum vmcs_field_type vmcs_field_type(u32 field)
 	return (enum vmcs_field_type)(field >> 10 & 3);
 }
 
+/* What a field belongs to: bits 11:10 of its encoding. */
+#define VMCS_AREA	0xc00u
+#define VMCS_AREA_GUEST 0x800u
+
+/* A place for each field of the guest's area, by its width and number. */
+#define VMCS_GUEST_FIELDS 128
+static inline u32 vmcs_guest_index(u32 field)
+{
+	return (field >> 8 & 0x60) | (field >> 1 & 0x1f);
+}
+
 /*
  * The segment registers in the order of the encodings: a register's selector, base, limit and
  * access-rights fields are SEG_FIELD(GUEST_ES_SELECTOR, i), SEG_FIELD(GUEST_ES_BASE, i)...

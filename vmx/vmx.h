@@ -110,9 +110,12 @@ struct vm_exit {
 		} cr;
 		struct {
 			gpa_t gpa;
-			gva_t linear;
-			bool linear_valid;
-			bool read, write, fetch;
+			union {
+				u8 access; /* 1: read, 2: write, 4: fetch */
+				struct {
+					bool read : 1, write : 1, fetch : 1;
+				};
+			};
 			bool walk; /* the access was the CPU's own walk of guest page tables */
 		} mem;
 		struct {
@@ -338,6 +341,9 @@ void vmx_skip_instruction(struct vmx_vcpu *v);
  * @len: its length, 1..15
  */
 void vmx_skip_bytes(struct vmx_vcpu *v, unsigned int len);
+
+/** vmx_instruction_len - bytes of the instruction that caused the last exit. */
+unsigned int vmx_instruction_len(struct vmx_vcpu *v);
 
 /**
  * vmx_skip_quickly - the same for exits that are frequent: three accesses to the VMCS instead of

@@ -62,6 +62,13 @@ int board_init(struct board *b, struct vm *vm, const struct board_config *config
 	return testdev_add(&b->testdev, &b->ports, vm);
 }
 
+void board_move(struct board *b, struct vm *vm)
+{
+	spin_lock(&b->lock);
+	b->vm = vm;
+	spin_unlock(&b->lock);
+}
+
 static void flush_lines(struct board *b)
 {
 	lines_flush(&b->com1_lines);

@@ -49,6 +49,14 @@ int board_init(struct board *b, struct vm *vm, const struct board_config *config
 void board_destroy(struct board *b);
 
 /**
+ * board_move - the board's guest goes on in another VM
+ * @vm: with vCPUs of the same number; none of its own nor of the other VM's is running
+ *
+ * The devices keep their state, as a VMM does that migrates them.
+ */
+void board_move(struct board *b, struct vm *vm);
+
+/**
  * board_handle - serve the exit in @vcpu->run
  * @vcpu: vcpu_run() has just returned 0 on this thread
  *

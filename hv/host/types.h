@@ -69,4 +69,13 @@ static inline u64 max_u64(u64 a, u64 b)
 	return a > b ? a : b;
 }
 
+/* How many bits are set: by pairs, nibbles and bytes. */
+static inline u32 count_bits(u64 x)
+{
+	x -= x >> 1 & 0x5555555555555555ull;
+	x = (x & 0x3333333333333333ull) + (x >> 2 & 0x3333333333333333ull);
+	x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0full;
+	return (u32)(x * 0x0101010101010101ull >> 56);
+}
+
 #endif

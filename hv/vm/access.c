@@ -12,7 +12,8 @@
  * for, and the access begun anew:
  *   - the VM is held: at the gate, until it is resumed. A vCPU's thread inside vcpu_run() leaves
  *     with -EINTR instead, and the instruction is executed again after the resume;
- *   - the page is missing: until it has been brought;
+ *   - the page is missing: until it has been brought, or slots have changed. If its slot wants to
+ * be told instead, the access fails with -EAGAIN;
  *   - an invalidation is under way, or the slot on its way out: other threads get the CPU, since
  * who began it may be one of them. When a vCPU's thread has waited, another vCPU may be the one
  * that is loaded on this CPU: it loads its own again.
@@ -23,7 +24,7 @@
 #include "hv/host/percpu.h"
 #include "hv/host/string.h"
 #include "hv/vm/backing.h"
-#include "hv/vm/internal.h"
+#include "hv/vm/fault_internal.h"
 
 enum access_how { ACCESS_READ, ACCESS_WRITE, ACCESS_FILL, ACCESS_CMPXCHG };
 
@@ -101,16 +102,16 @@ static void transfer(struct vm_slot *slot, u8 *p, struct access *a)
 /* --- one page, once -------------------------------------------------------------------------- */
 
 /*
- * In a section. Returns 0, LOOK_AGAIN, -EFAULT, -ENOMEM; -EAGAIN (the page is missing) with a
- * reference to its backing.
+ * In a section. Returns 0, LOOK_AGAIN, -EFAULT, -ENOMEM; -EAGAIN: the page is missing, @m.
  */
-static int try_access(struct vm *vm, struct access *a, struct backing **missing, u64 *offset)
+static int try_access(struct vm *vm, struct access *a, struct missing *m)
 {
-	u64 seq = invalidate_seq(vm);
+	u64 seq = seq_read(vm);
 	struct backing_page page;
 	struct vm_slot *slot;
 	int err;
 
+	m->generation = slots_generation(vm);
 	race_point();
 	slot = slot_find(vm, a->gpa);
 	if (!slot || slot->flags & SLOT_PRIVATE ||
@@ -118,17 +119,12 @@ static int try_access(struct vm *vm, struct access *a, struct backing **missing,
 		return -EFAULT;
 	if (slot->invalid)
 		return LOOK_AGAIN;
-	*offset = ALIGN_DOWN(a->gpa - slot->base + slot->offset, PAGE_SIZE);
-	err = backing_find(slot->backing, *offset, &page);
-	if (err == -EAGAIN) {
-		*missing = slot->backing;
-		backing_get(slot->backing);
-	}
-	if (err)
-		return err;
+	err = slot_page(slot, a->gpa, &page);
 	race_point();
+	if (err)
+		return err == -EAGAIN && !slot_missing(vm, slot, a->gpa, seq, m) ? LOOK_AGAIN : err;
 	spin_lock(&vm->vmx.lock);
-	if (invalidate_retry(vm, a->gpa, seq))
+	if (seq_retry(vm, a->gpa, seq))
 		err = LOOK_AGAIN;
 	else
 		transfer(slot, (u8 *)phys_to_virt(page.hpa) + a->gpa % PAGE_SIZE, a);
@@ -142,59 +138,68 @@ static int try_access(struct vm *vm, struct access *a, struct backing **missing,
 /* --- waiting --------------------------------------------------------------------------------- */
 
 /* What a page that does not come is not waited for any longer for. */
-static bool must_leave(void *arg)
+static bool must_leave(struct vcpu *vcpu)
 {
-	struct vcpu *vcpu = arg;
-
 	return atomic_load(&vcpu->requests) & REQ_EXIT || vm_is_held(vcpu->vm);
 }
 
 enum obstacle { GATE, MISSING_PAGE, CHANGE };
 
-static int wait_for(struct vm *vm, struct vcpu *vcpu, enum obstacle what, struct backing *missing,
-		    u64 offset)
+static int wait_for(struct vm *vm, struct vcpu *vcpu, enum obstacle what, struct missing *m)
 {
-	int err = 0;
-
 	switch (what) {
 	case GATE:
 		if (vcpu)
 			return -EINTR; /* the run loop sees the hold */
 		gate_wait(vm);
 		break;
-	case MISSING_PAGE:
-		err = backing_wait(missing, offset, vcpu ? &vcpu->wq : NULL,
-				   vcpu ? must_leave : NULL, vcpu);
-		backing_put(missing);
-		break;
+	case MISSING_PAGE: return missing_wait(vm, vcpu, m, must_leave);
 	case CHANGE:
 		cpu_relax();
 		thread_yield();
 		break;
 	}
-	return err;
+	return 0;
 }
 
 /* The same for the thread of @vcpu, unless that is NULL: it is not in the guest meanwhile. */
-static int stand_aside(struct vm *vm, struct vcpu *vcpu, enum obstacle what,
-		       struct backing *missing, u64 offset)
+static int stand_aside(struct vm *vm, struct vcpu *vcpu, enum obstacle what, struct missing *m)
 {
 	struct cpu *cpu = this_cpu();
 	u32 in_guest;
 	int err;
 
 	if (!vcpu)
-		return wait_for(vm, NULL, what, missing, offset);
+		return wait_for(vm, NULL, what, m);
 	in_guest = atomic_exchange(&cpu->in_guest, 0);
-	err = wait_for(vm, vcpu, what, missing, offset);
+	err = wait_for(vm, vcpu, what, m);
 	atomic_store(&cpu->in_guest, in_guest);
 	return vmx_load(&vcpu->vmx) ? -EBUSY : err;
 }
 
+/* What the guest, if it had made this access, would have done. */
+static u32 as_guest(const struct vcpu *vcpu, const struct access *a)
+{
+	if (a->how == ACCESS_CMPXCHG)
+		return FAULT_READ | FAULT_WRITE;
+	if (a->how != ACCESS_READ)
+		return FAULT_WRITE;
+	return a->known == &vcpu->known[KNOWN_CODE] ? FAULT_FETCH : FAULT_READ;
+}
+
+/* The slot wants to be told. */
+static int tell_missing(struct vcpu *vcpu, const struct access *a)
+{
+	if (vcpu) {
+		vcpu->missing.gpa = a->gpa;
+		vcpu->missing.access = as_guest(vcpu, a);
+	}
+	return -EAGAIN;
+}
+
 static int access_page(struct vm *vm, struct vcpu *vcpu, struct access *a)
 {
-	struct backing *missing = NULL;
-	u64 offset = 0;
+	struct missing m;
 	int ret;
 
 	do {
@@ -202,13 +207,15 @@ static int access_page(struct vm *vm, struct vcpu *vcpu, struct access *a)
 		unsigned int phase;
 
 		if (slots_read_try(vm, &phase)) {
-			ret = try_access(vm, a, &missing, &offset);
+			ret = try_access(vm, a, &m);
 			slots_read_end(vm, phase);
 			if (ret != LOOK_AGAIN && ret != -EAGAIN)
 				return ret;
+			if (ret == -EAGAIN && m.exit)
+				return tell_missing(vcpu, a);
 			what = ret == -EAGAIN ? MISSING_PAGE : CHANGE;
 		}
-		ret = stand_aside(vm, vcpu, what, missing, offset);
+		ret = stand_aside(vm, vcpu, what, &m);
 	} while (!ret);
 	return ret;
 }
@@ -298,6 +305,7 @@ int vcpu_access_failed(struct vcpu *vcpu, int err, const char *what)
 	switch (err) {
 	case -EINTR: return RESUME_GUEST;
 	case -EBUSY: return err;
+	case -EAGAIN: return vcpu_report_missing(vcpu);
 	case -ENOMEM: return vcpu_exit_error(vcpu, "no memory for a page");
 	default: return vcpu_exit_error(vcpu, what);
 	}

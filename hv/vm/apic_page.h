@@ -41,7 +41,7 @@ enum apic_flush {
 struct vm_apic_page {
 	struct backing *backing; /* NULL: there is no vCPU yet */
 	u32 inhibited;		 /* vCPUs that it does not serve; under vmx.lock */
-	u32 covering; /* vCPUs whose APIC is at another address; written under vmx.lock */
+	_Atomic u32 covering; /* vCPUs whose APIC is at another address; written under vmx.lock */
 	enum apic_reload reload;
 	enum apic_stall stall;
 	enum apic_flush flush;

@@ -65,6 +65,22 @@ static int reserve(struct backing *b)
 	return 0;
 }
 
+/* Every page missing, and with the memory that is reserved for it. */
+static int make_missing(struct backing *b)
+{
+	for (u64 off = 0; off < b->size; off += BLOCK_SIZE) {
+		struct split_page *pages = split_alloc();
+		u64 n = min_u64(b->size - off, BLOCK_SIZE) / PAGE_SIZE;
+
+		if (!pages)
+			return -ENOMEM;
+		block_split(b, off, pages);
+		for (u64 i = 0; i < n; i++)
+			word_store(&pages[i].word, word_load(&pages[i].word) | WORD_MISSING);
+	}
+	return 0;
+}
+
 static void init(struct backing *b, u64 size)
 {
 	atomic_init(&b->refs, 1);
@@ -72,7 +88,6 @@ static void init(struct backing *b, u64 size)
 	spin_lock_init(&b->lock);
 	list_init(&b->views);
 	wait_queue_init(&b->moved);
-	wait_queue_init(&b->wanted);
 	for (unsigned int i = 0; i < ARRIVAL_QUEUES; i++)
 		wait_queue_init(&b->arrived[i]);
 	b->first_wanted = b->last_wanted = NO_PAGE;
@@ -93,7 +108,8 @@ int backing_create(struct backing **out, u64 size, unsigned int flags)
 	int err = 0;
 
 	if (!size || !IS_ALIGNED(size, PAGE_SIZE) || size > MAX_SIZE ||
-	    flags & ~(unsigned int)(BACKING_RESERVE | BACKING_1G))
+	    flags & ~(unsigned int)(BACKING_RESERVE | BACKING_1G | BACKING_MISSING) ||
+	    (flags & BACKING_1G && flags & BACKING_MISSING))
 		return -EINVAL;
 	b = kzalloc(sizeof(*b));
 	if (!b)
@@ -106,6 +122,9 @@ int backing_create(struct backing **out, u64 size, unsigned int flags)
 		err = -ENOMEM;
 	else if (flags)
 		err = reserve(b);
+	if (!err && flags & BACKING_MISSING)
+		err = make_missing(b);
+	b->keeps_frames = flags & BACKING_MISSING;
 	if (err)
 		destroy(b);
 	else
@@ -122,7 +141,7 @@ void backing_put(struct backing *b)
 {
 	if (atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) != 1)
 		return;
-	BUG_ON(!list_empty(&b->views));
+	BUG_ON(!list_empty(&b->views) || b->queue);
 	destroy(b);
 }
 
@@ -133,54 +152,28 @@ u64 backing_size(const struct backing *b)
 
 /* --- finding --------------------------------------------------------------------------------- */
 
-/* How much lies in one piece around a page of a block that is ready. */
-static u64 span(struct backing *b, u64 word, u64 offset)
-{
-	if (word & WORD_GIANT && atomic_load_explicit(&b->giant[offset / GIANT_SIZE],
-						      memory_order_acquire) == GIANT_BLOCKS)
-		return GIANT_SIZE;
-	return block_order(b, offset) == BLOCK_ORDER ? BLOCK_SIZE : PAGE_SIZE;
-}
-
 bool backing_look(struct backing *b, u64 offset, struct backing_page *out)
 {
-	u64 word = word_load(block_at(b, offset));
-
-	if (likely((word & WORD_READY) == WORD_READY)) {
-		out->hpa = (word & WORD_ADDRESS) + offset % BLOCK_SIZE;
-		out->span = span(b, word, offset);
-		return true;
-	}
-	if (!(word & WORD_SPLIT))
-		return false;
-	word = word_load(&split_at(word, offset)->word);
-	out->hpa = word & WORD_ADDRESS;
-	out->span = PAGE_SIZE;
-	return (word & WORD_READY) == WORD_READY;
+	return !backing_peek(b, offset, out);
 }
 
 int backing_find(struct backing *b, u64 offset, struct backing_page *out)
 {
-	bool wanted = false;
-	int err = 0;
+	int err;
 	u64 word;
 
 	BUG_ON(offset >= b->size || !IS_ALIGNED(offset, PAGE_SIZE));
-	while (!backing_look(b, offset, out) && !err) {
+	while ((err = backing_peek(b, offset, out)) == -ENOENT) {
 		spin_lock(&b->lock);
 		word = block_settled(b, offset);
-		if (!(word & WORD_SPLIT)) {
+		if (!(word & WORD_SPLIT))
 			err = block_ready(b, offset);
-		} else if (word_load(&split_at(word, offset)->word) & WORD_MISSING) {
-			wanted = page_want(b, split_at(word, offset), offset);
-			err = -EAGAIN;
-		} else {
+		else
 			err = page_ready(split_at(word, offset));
-		}
 		spin_unlock(&b->lock);
+		if (err)
+			break;
 	}
-	if (wanted)
-		page_wanted(b);
 	return err;
 }
 

@@ -12,6 +12,9 @@
  * is zeroed when it is first touched; a block that has been moved or made missing in part is split
  * into 512 pages of 4 KiB. With BACKING_1G blocks are cut from 1 GiB where the machine has them,
  * and a populated gigabyte can be mapped by one leaf.
+ *
+ * A page is present, missing or arriving. What becomes of a fault on a page that is missing is the
+ * slot's to say (hv/vm/slots.h).
  */
 #ifndef HV_VM_BACKING_H
 #define HV_VM_BACKING_H
@@ -23,11 +26,18 @@
 struct vm;
 struct backing;
 struct wait_queue;
+struct fetch_queue;
 
 enum backing_flags {
 	BACKING_RESERVE =
 		1,	/* take all memory now, so that a guest cannot run the machine out later */
 	BACKING_1G = 2, /* in blocks of 1 GiB where possible; implies BACKING_RESERVE */
+	/*
+	 * Every page is missing until it is filled. Their memory is reserved and stays theirs, also
+	 * when they are made missing again: filling one cannot fail for lack of memory. Not with
+	 * BACKING_1G.
+	 */
+	BACKING_MISSING = 4,
 };
 
 /* Where a page is. */
@@ -56,8 +66,7 @@ u64 backing_size(const struct backing *b);
  * backing_find - the page at an offset, allocated and zeroed if nobody has touched it yet
  * @offset: a multiple of 4 KiB, below the size
  *
- * Returns 0; -EAGAIN when the page is missing or arriving (its fetch has been queued: see
- * backing_wait()); -ENOMEM. Any thread; does not sleep.
+ * Returns 0; -EAGAIN when the page is missing or arriving; -ENOMEM. Any thread; does not sleep.
  */
 int backing_find(struct backing *b, u64 offset, struct backing_page *out);
 
@@ -114,36 +123,68 @@ int backing_move(struct backing *b, u64 offset, u64 len, int fill);
 
 /* --- pages that are not there -------------------------------------------------------------------
  *
- * Present -> missing by backing_punch(); missing -> arriving by backing_next_fetch(), which hands
- * the page to whoever brings it; arriving (or missing) -> present by backing_fill().
+ * Present -> missing by backing_punch(); missing -> arriving by vm_next_fetch() (hv/vm/fetch.h),
+ * which hands the page to whoever brings it; arriving (or missing) -> present by backing_fill(), or
+ * by backing_stage() and backing_publish().
  */
 
-/** backing_punch - make pages missing; their contents are gone. What is missing or arriving stays
- * so. Errors as backing_move() but -EAGAIN. */
+/**
+ * backing_punch - make pages missing; their contents are gone. What is missing or arriving stays
+ * so. Errors as backing_move() but -EAGAIN.
+ */
 int backing_punch(struct backing *b, u64 offset, u64 len);
 
 /**
- * backing_wait - sleep until the page at @offset may be there, or @stop() says so
- * @also: a second wait queue whose wake-ups count (the vCPU's: a kick ends the wait); may be NULL
+ * backing_fill - make a missing or arriving page present with these contents, and wake who waits
+ * @offset: a multiple of 4 KiB
+ * @data: 4096 bytes, read before anybody can see the page; nobody writes them meanwhile
+ *
+ * Any number of threads may fill the same page: one of them does, and on return it is present.
+ * Returns 0; -EEXIST (it was present already, or somebody else has filled it meanwhile: nothing was
+ * written); -EINVAL; -ENOMEM (not with BACKING_MISSING). Any thread; does not sleep.
+ */
+int backing_fill(struct backing *b, u64 offset, const void *data);
+
+/**
+ * backing_stage - put contents into a page that stays missing
+ * @offset, @data: as for backing_fill()
+ *
+ * For what is sent ahead, and may be sent again: a later backing_stage() or backing_fill()
+ * replaces it. Nobody sees it before backing_publish(). Returns and context as backing_fill();
+ * -EEXIST: the page is present.
+ */
+int backing_stage(struct backing *b, u64 offset, const void *data);
+
+/**
+ * backing_publish - make staged pages present as they are, and wake who waits
+ * @offset: a multiple of 256 KiB
+ * @pages: bit i: the page at @offset + i * 4 KiB, unless nothing was staged in it or it is present
+ *
+ * Returns how many became present, -EINVAL. Any thread; does not sleep.
+ */
+int backing_publish(struct backing *b, u64 offset, u64 pages);
+
+/**
+ * backing_read, backing_write - the memory itself, as its owner sees it: by no VM's slots
+ * @offset, @len: within the backing, any alignment, @len not 0
+ *
+ * Pages need not be shown to any guest, or may be hidden from it (hv/vm/userfault.h); a dirty log
+ * learns nothing. While pages are being moved they wait. Return 0; -EAGAIN (a page is missing; what
+ * precedes it was transferred), -EINVAL, -ENOMEM. Thread context.
+ */
+int backing_read(struct backing *b, u64 offset, void *buf, u64 len);
+int backing_write(struct backing *b, u64 offset, const void *buf, u64 len);
+
+/**
+ * backing_wait - have a missing page fetched, and sleep until it may be there or @stop() says so
+ * @q: the queue of the VM that wants it
+ * @also: a second wait queue whose wake-ups count; may be NULL
  * @stop: asked before sleeping and after every wake-up; may be NULL
  *
  * Returns 0 (look again) or -EINTR (@stop() said so). Thread context, no section of the readers'
- * gate open. (wait_prepare_also() puts one thread on two queues.)
+ * gate open.
  */
-int backing_wait(struct backing *b, u64 offset, struct wait_queue *also, bool (*stop)(void *arg),
-		 void *arg);
-
-/**
- * backing_next_fetch - the next page that somebody wants, for the thread that brings pages
- * @offset: out
- * @deadline: absolute TSC
- *
- * Returns 0, or -ETIMEDOUT. Each page is handed out once. Thread context.
- */
-int backing_next_fetch(struct backing *b, u64 *offset, u64 deadline);
-
-/** backing_fill - make a missing or arriving page present with these 4096 bytes, and wake who
- * waits. 0, -EEXIST (it is present: nothing is done), -EINVAL, -ENOMEM. Thread context. */
-int backing_fill(struct backing *b, u64 offset, const void *data);
+int backing_wait(struct backing *b, u64 offset, struct fetch_queue *q, struct wait_queue *also,
+		 bool (*stop)(void *arg), void *arg);
 
 #endif

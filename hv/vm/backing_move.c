@@ -152,6 +152,8 @@ static int take_away(struct move *m)
 	int err;
 
 	begin(m);
+	if (m->hide)
+		userfault_set_bits(m->hide, m->from, m->to - m->from);
 	race_point();
 	err = zap(m);
 	race_point();
@@ -160,7 +162,7 @@ static int take_away(struct move *m)
 		err = -ETIMEDOUT;
 	mark(m, "move: flushed");
 	race_point();
-	if (!err)
+	if (!err && !m->hide)
 		move_exchange(m);
 	race_point();
 	end(m);
@@ -168,17 +170,28 @@ static int take_away(struct move *m)
 	return err;
 }
 
-static void one_at_a_time(struct backing *b)
+/* One at a time, and beside no access of the owner's: see backing_access.c. */
+static void start(struct backing *b)
 {
+	struct waiter w;
+
 	backing_lock_settled(b);
-	b->moving = true;
+	atomic_store_explicit(&b->moving, true, memory_order_seq_cst);
 	spin_unlock(&b->lock);
+	for (;;) {
+		wait_prepare(&b->moved, &w);
+		race_point();
+		if (!atomic_load_explicit(&b->accesses, memory_order_seq_cst))
+			break;
+		wait_sleep(&w);
+	}
+	wait_finish(&b->moved, &w);
 }
 
 static void next_may(struct backing *b)
 {
 	spin_lock(&b->lock);
-	b->moving = false;
+	atomic_store_explicit(&b->moving, false, memory_order_release);
 	spin_unlock(&b->lock);
 	wake_all(&b->moved);
 }
@@ -190,8 +203,8 @@ static int run_move(struct move *m, u64 len)
 	if (!range_ok(m->b, m->from, len))
 		return -EINVAL;
 	m->to = m->from + len;
-	one_at_a_time(m->b);
-	err = move_plan(m);
+	start(m->b);
+	err = m->hide ? 0 : move_plan(m);
 	if (!err)
 		err = take_away(m);
 	next_may(m->b);
@@ -211,6 +224,13 @@ int backing_move(struct backing *b, u64 offset, u64 len, int fill)
 int backing_punch(struct backing *b, u64 offset, u64 len)
 {
 	struct move m = { .b = b, .from = offset, .fill = NO_FILL, .punch = true };
+
+	return run_move(&m, len);
+}
+
+int backing_hide(struct backing *b, u64 offset, u64 len, struct userfault *u)
+{
+	struct move m = { .b = b, .from = offset, .fill = NO_FILL, .hide = u };
 
 	return run_move(&m, len);
 }

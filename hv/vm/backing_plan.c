@@ -211,6 +211,10 @@ static void punch_pages(struct move *m, struct plan *p)
 
 		if (old & WORD_MISSING)
 			continue;
+		if (m->b->keeps_frames) {
+			word_store(w, (old & WORD_ADDRESS) | WORD_HERE | WORD_MISSING);
+			continue;
+		}
 		word_store(w, WORD_MISSING);
 		if (old & WORD_HERE)
 			give_up(m, old, 0);

@@ -8,11 +8,12 @@
  */
 #include "hv/host/chaos.h"
 #include "hv/vm/backing_internal.h"
+#include "hv/vm/vm.h"
 
 static bool lock_unless_moving(struct backing *b)
 {
 	spin_lock(&b->lock);
-	if (likely(!b->moving))
+	if (likely(!atomic_load_explicit(&b->moving, memory_order_relaxed)))
 		return true;
 	spin_unlock(&b->lock);
 	return false;
@@ -61,5 +62,6 @@ void backing_detach(struct backing *b, struct backing_view *v)
 {
 	lock_settled(b);
 	list_del(&v->node);
+	backing_leave_queue(b, &v->vm->fetches);
 	spin_unlock(&b->lock);
 }

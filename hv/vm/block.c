@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A vCPU's thread that sleeps inside vcpu_run(): in HLT, waiting for SIPI, in one of the states in
- * which its VMM wants to hear of events, or because a page is not there.
+ * A vCPU's thread that sleeps inside vcpu_run(): in HLT, waiting for SIPI, or in one of the states
+ * in which its VMM wants to hear of events. (For a page that is not there: hv/vm/missing.c.)
  *
  * Every sleep is prepare, check, sleep on vcpu->wq; every request and every hold ends in a kick,
  * which wakes that queue. But for REQ_DIRTY: one that sleeps has time until it runs again.
@@ -10,17 +10,15 @@
 #include "hv/host/errno.h"
 #include "hv/host/percpu.h"
 #include "hv/host/trace.h"
-#include "hv/vm/backing.h"
 #include "hv/vm/internal.h"
 
 COUNTER(run_blocks, "run.blocks", "times a vCPU thread slept in vcpu_run()");
-COUNTER(run_fetches, "run.fetches", "times a vCPU thread slept until a page was there");
 
 /*
  * Every event sets a request, so requests say whether anything happened since the last look. Where
  * the APIC-access page is matters only to one that enters the guest.
  */
-static bool may_sleep(struct vcpu *vcpu)
+bool vcpu_may_sleep(struct vcpu *vcpu)
 {
 	return !(atomic_load(&vcpu->requests) & ~(u32)REQ_APIC_PAGE) &&
 	       !atomic_load(&vcpu->vm->hold);
@@ -70,7 +68,7 @@ static int sleep_once(struct vcpu *vcpu)
 	struct waiter w;
 
 	wait_prepare(&vcpu->wq, &w);
-	if (may_sleep(vcpu))
+	if (vcpu_may_sleep(vcpu))
 		wait_sleep(&w);
 	else
 		wait_finish(&vcpu->wq, &w);
@@ -179,26 +177,4 @@ int vcpu_block_for_vmm(struct vcpu *vcpu, struct cpu *cpu)
 		trace("vcpu: out", vcpu->id, (u64)ret);
 	atomic_store(&cpu->in_guest, 1);
 	return ret;
-}
-
-static bool stop_fetching(void *arg)
-{
-	return !may_sleep(arg);
-}
-
-/*
- * The page is not there: sleep until somebody has brought it, or something else wants to be looked
- * at, a pause for instance. Then the guest tries again.
- */
-int vcpu_fetch(struct vcpu *vcpu, struct backing *missing, u64 offset)
-{
-	struct cpu *cpu = this_cpu();
-
-	trace("vcpu: fetch", vcpu->id, offset);
-	count(&run_fetches);
-	atomic_store(&cpu->in_guest, 0);
-	backing_wait(missing, offset, &vcpu->wq, stop_fetching, vcpu);
-	backing_put(missing);
-	atomic_store(&cpu->in_guest, 1);
-	return vmx_load(&vcpu->vmx) ? -EBUSY : RESUME_GUEST;
 }

@@ -207,7 +207,7 @@ int vcpu_handle_cr(struct vcpu *vcpu)
 	return RESUME_GUEST;
 }
 
-static bool xcr0_valid(u64 value)
+bool vcpu_xcr0_is_valid(u64 value)
 {
 	if ((value & ~vmx_guest_xcr0_mask()) || !(value & XCR0_X87))
 		return false;
@@ -222,7 +222,7 @@ int vcpu_handle_xsetbv(struct vcpu *vcpu)
 	struct vmx_vcpu *v = &vcpu->vmx;
 	u64 value = v->gpr[GPR_RDX] << 32 | (u32)v->gpr[GPR_RAX];
 
-	if ((u32)v->gpr[GPR_RCX] != 0 || !xcr0_valid(value))
+	if ((u32)v->gpr[GPR_RCX] != 0 || !vcpu_xcr0_is_valid(value))
 		return vcpu_inject_error(vcpu, EXC_GP, 0);
 	vmx_set_xcr0(v, value);
 	vcpu_cpuid_update(vcpu, vmx_get(v, REG_CR4));

@@ -226,9 +226,11 @@ static void put_back(struct dirty_log *log, const u64 *bitmap, u64 words)
 			atomic_fetch_or(&log->bit[i], bitmap[i]);
 }
 
-/* Take the bits and arm their pages. Returns how many words were done: all, or there is no memory.
+/*
+ * Take the bits and arm their pages, unless it is for the @last time. Returns how many words were
+ * done: all, or there is no memory.
  */
-static u64 take(struct vm *vm, struct vm_slot *slot, u64 *bitmap, u64 *n)
+static u64 take(struct vm *vm, struct vm_slot *slot, u64 *bitmap, u64 *n, bool last)
 {
 	struct dirty_log *log = slot->dirty;
 
@@ -239,7 +241,8 @@ static u64 take(struct vm *vm, struct vm_slot *slot, u64 *bitmap, u64 *n)
 		if (atomic_load_explicit(&log->bit[i], memory_order_relaxed))
 			bits = atomic_exchange_explicit(&log->bit[i], 0, memory_order_seq_cst);
 		bitmap[i] = bits;
-		if (!bits)
+		*n += count_bits(bits);
+		if (!bits || last)
 			continue;
 		race_point();
 		spin_lock(&vm->vmx.lock);
@@ -248,13 +251,11 @@ static u64 take(struct vm *vm, struct vm_slot *slot, u64 *bitmap, u64 *n)
 		spin_unlock(&vm->vmx.lock);
 		if (r < 0)
 			return i;
-		for (; bits; bits &= bits - 1)
-			++*n;
 	}
 	return log->words;
 }
 
-static int read_log(struct vm *vm, struct vm_slot *slot, u64 *bitmap, u64 *n)
+static int read_log(struct vm *vm, struct vm_slot *slot, u64 *bitmap, u64 *n, bool last)
 {
 	u64 deadline = ticks_now() + tsc_hz, words = slot->dirty->words, done;
 	int err = vm->dirty_how == DIRTY_PML ? dirty_collect(vm, deadline) : 0;
@@ -262,13 +263,13 @@ static int read_log(struct vm *vm, struct vm_slot *slot, u64 *bitmap, u64 *n)
 	if (err)
 		return err;
 	race_point();
-	done = take(vm, slot, bitmap, n);
+	done = take(vm, slot, bitmap, n, last);
 	race_point();
 	/*
 	 * Also when no leaf had to be changed: an earlier zap of the page, by a change that did not
 	 * succeed, may not have been flushed.
 	 */
-	if (*n || done < words)
+	if (!last && (*n || done < words))
 		err = vm_flush(vm, deadline);
 	if (done < words)
 		err = -ENOMEM;
@@ -277,7 +278,7 @@ static int read_log(struct vm *vm, struct vm_slot *slot, u64 *bitmap, u64 *n)
 	return err;
 }
 
-int vm_dirty_read(struct vm *vm, u32 id, u64 *bitmap, u64 *n)
+static int read_slot(struct vm *vm, u32 id, u64 *bitmap, u64 *n, bool last)
 {
 	struct vm_slot *slot;
 	unsigned int phase;
@@ -294,10 +295,20 @@ int vm_dirty_read(struct vm *vm, u32 id, u64 *bitmap, u64 *n)
 	if (!slot)
 		err = -ENOENT;
 	else
-		err = slot->dirty ? read_log(vm, slot, bitmap, &count) : -EINVAL;
+		err = slot->dirty ? read_log(vm, slot, bitmap, &count, last) : -EINVAL;
 	slots_read_end(vm, phase);
 	mutex_unlock(&vm->change_mutex);
 	if (!err && n)
 		*n = count;
 	return err;
+}
+
+int vm_dirty_read(struct vm *vm, u32 id, u64 *bitmap, u64 *n)
+{
+	return read_slot(vm, id, bitmap, n, false);
+}
+
+int vm_dirty_read_last(struct vm *vm, u32 id, u64 *bitmap, u64 *n)
+{
+	return read_slot(vm, id, bitmap, n, true);
 }

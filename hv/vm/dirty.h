@@ -39,6 +39,14 @@ int vm_set_dirty(struct vm *vm, enum dirty_how how);
  */
 int vm_dirty_read(struct vm *vm, u32 id, u64 *bitmap, u64 *n);
 
+/**
+ * vm_dirty_read_last - the same for a VM that will not run any more, or whose log nobody will read
+ *
+ * Nothing is armed for a next time, so it takes no longer than to read the bits. The caller holds
+ * the VM. Should it run again after all, switch SLOT_LOG_DIRTY off and on to log anew.
+ */
+int vm_dirty_read_last(struct vm *vm, u32 id, u64 *bitmap, u64 *n);
+
 /** dirty_mark - a page of the slot was written. Any thread; in a read section. After the write, or
  * under the table lock before the page becomes writable. */
 void dirty_mark(struct vm_slot *slot, gpa_t gpa);

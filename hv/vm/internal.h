@@ -3,6 +3,8 @@
 #ifndef HV_VM_INTERNAL_H
 #define HV_VM_INTERNAL_H
 
+#include "hv/host/chaos.h"
+#include "hv/host/percpu.h"
 #include "hv/vm/vcpu.h"
 #include "hv/vm/vm.h"
 
@@ -35,7 +37,12 @@ int vcpu_handle_xsetbv(struct vcpu *vcpu);
 int vcpu_handle_rdmsr(struct vcpu *vcpu);
 int vcpu_handle_wrmsr(struct vcpu *vcpu);
 int vcpu_handle_io(struct vcpu *vcpu);
-int vcpu_complete_io(struct vcpu *vcpu);
+int vcpu_complete(struct vcpu *vcpu); /* what vcpu->pending says */
+bool vcpu_xcr0_is_valid(u64 xcr0);
+bool io_is_canonical(gva_t va);
+/* Complete I/O that was served, as far as no memory is written: PENDING_STORE, for an INS, stays.
+ */
+void vcpu_complete_registers(struct vcpu *vcpu);
 
 /* run.c */
 int vcpu_mmio(struct vcpu *vcpu,
@@ -46,6 +53,58 @@ int vcpu_exit_error(struct vcpu *vcpu, const char *what);
 /* pause.c: the readers' gate, as the calling thread finds it; and waiting until it is open. */
 bool gate_closed(struct vm *vm);
 void gate_wait(struct vm *vm);
+
+/* readers.c: slots_read_try() and slots_read_end(), for those who are in a hurry. */
+static inline void section_end(struct vm *vm, unsigned int phase)
+{
+	atomic_fetch_sub_explicit(&vm->readers.cpu[this_cpu()->id].open[phase], 1,
+				  memory_order_release);
+}
+
+static inline bool section_try(struct vm *vm, unsigned int *phase)
+{
+	struct vm_readers *r = &vm->readers;
+	u32 cpu = this_cpu()->id;
+	unsigned int p = atomic_load_explicit(&r->phase, memory_order_relaxed) & 1;
+
+	race_point();
+	atomic_fetch_add_explicit(&r->cpu[cpu].open[p], 1, memory_order_seq_cst);
+	*phase = p;
+	race_point();
+	if (likely(!atomic_load_explicit(&vm->hold, memory_order_seq_cst)) || !gate_closed(vm))
+		return true;
+	section_end(vm, p);
+	return false;
+}
+
+/* invalidate.c: invalidate_seq() and invalidate_retry(), the same. */
+static inline u64 seq_read(struct vm *vm)
+{
+	return atomic_load_explicit(&vm->invalidation.seq, memory_order_acquire);
+}
+
+static inline bool seq_retry(struct vm *vm, gpa_t gpa, u64 seq)
+{
+	struct vm_invalidation *i = &vm->invalidation;
+
+	if (unlikely(atomic_load_explicit(&i->in_progress, memory_order_relaxed)) &&
+	    gpa >= i->start && gpa < i->end)
+		return true;
+	return atomic_load_explicit(&i->seq, memory_order_relaxed) != seq;
+}
+
+/*
+ * Without the lock, for who installs nothing and only tells what it has found: no invalidation is
+ * under way, nor has one been since @seq was read. So it was true before this look at the latest.
+ */
+static inline bool seq_unmoved(struct vm *vm, u64 seq)
+{
+	struct vm_invalidation *i = &vm->invalidation;
+
+	return likely(!atomic_load_explicit(&i->in_progress, memory_order_acquire)) &&
+	       atomic_load_explicit(&i->seq, memory_order_relaxed) == seq;
+}
+
 /* pause.c: wait until every vCPU is outside the guest. 0, or -ETIMEDOUT and who is late in @why. */
 int wait_evicted(struct vm *vm, u64 deadline, char *why, size_t size);
 
@@ -56,16 +115,47 @@ void wait_end(struct vm *vm);
 
 /*
  * block.c: sleeping inside vcpu_run(). Return RESUME_GUEST, 0 (RUN_EXIT_HLT, RUN_EXIT_RUNNABLE),
- * -EINTR or -EBUSY. vcpu_fetch() takes over the caller's reference to the backing.
+ * -EINTR or -EBUSY. vcpu_may_sleep(): nobody wants anything of the vCPU.
  */
 int vcpu_block(struct vcpu *vcpu, struct cpu *cpu);
 int vcpu_block_for_vmm(struct vcpu *vcpu, struct cpu *cpu);
-int vcpu_fetch(struct vcpu *vcpu, struct backing *missing, u64 offset);
+bool vcpu_may_sleep(struct vcpu *vcpu);
 u32 vcpu_take_requests(struct vcpu *vcpu);
+
+/*
+ * Read before the slot is looked up. Sequentially consistent, as the reader's count that came
+ * before: a change of slots that does not wait for this reader has advanced it before this load.
+ */
+static inline u32 slots_generation(struct vm *vm)
+{
+	return atomic_load_explicit(&vm->slots.generation, memory_order_seq_cst);
+}
+
+/*
+ * missing.c. Sleep for a page with !@m->exit, whose reference is put; by @vcpu's thread, or another
+ * (NULL). Returns 0 (look again: it is there, or slots have changed), -EINTR (@wanted() says so).
+ * missing_wake(): slots have changed, and vm->fetches.sleepers is not 0.
+ */
+int missing_wait(struct vm *vm, struct vcpu *vcpu, struct missing *m,
+		 bool (*wanted)(struct vcpu *vcpu));
+void missing_wake(struct vm *vm);
+
+int vcpu_fetch(struct vcpu *vcpu,
+	       struct missing *m); /* the same for a guest's access; as handlers */
+
+/*
+ * fault.c: handlers. vcpu_report_missing(): the memory-fault exit for vcpu->missing;
+ * vcpu_rerun_fault(): for PENDING_FAULT.
+ */
+int vcpu_handle_memory(struct vcpu *vcpu);
+int vcpu_report_missing(struct vcpu *vcpu);
+int vcpu_rerun_fault(struct vcpu *vcpu);
 
 /* vcpu.c */
 void vcpu_reset(struct vcpu *vcpu, int sipi_page);
-void vcpu_choose_loop(struct vcpu *vcpu); /* what its VM and the run ask for: vcpu->watched */
+int vcpu_come(struct vcpu *vcpu);	   /* load it outside vcpu_run(): 0, -EBUSY */
+void vcpu_forget_fault(struct vcpu *vcpu); /* PENDING_FAULT: it need not be made any more */
+void vcpu_choose_loop(struct vcpu *vcpu);  /* what its VM and the run ask for: vcpu->watched */
 
 /* memory.c: free @tables, which were detached before a flush, or attach them again when it has not
  * come to its end; and both in one. */
@@ -87,7 +177,8 @@ int vm_flush_and_free(struct vm *vm, struct ept_unlinked *tables, u64 deadline);
  * access.c: guest memory for a vCPU, by its own thread inside vcpu_run(), in no read section. As
  * vm_read() and vm_write(), and when the thread had to wait the vCPU is loaded again afterwards.
  * Return 0, -EFAULT, -ENOMEM, -EBUSY (it is loaded elsewhere), -EINTR (somebody wants the vCPU
- * while the page is missing). vcpu_cmpxchg(), of 4 or 8 aligned bytes, returns 1 when it has
+ * while the page is missing), -EAGAIN (a page is missing and its slot wants to be told:
+ * vcpu->missing). vcpu_cmpxchg(), of 4 or 8 aligned bytes, returns 1 when it has
  * exchanged them, 0 when they were not what was *@expected, which then holds what they are.
  */
 int vcpu_read(struct vcpu *vcpu, gpa_t gpa, void *buf, size_t len);
@@ -106,7 +197,7 @@ int vcpu_cmpxchg(struct vcpu *vcpu, gpa_t gpa, unsigned int size, u64 *expected,
 /*
  * access.c: what a handler returns when one of these has failed and nothing has been changed yet:
  * for -EINTR the instruction is executed again, after a look at who wants the vCPU; else it is an
- * exit, for -EFAULT one that says @what.
+ * exit: for -EAGAIN a memory fault, for -EFAULT one that says @what.
  */
 int vcpu_access_failed(struct vcpu *vcpu, int err, const char *what);
 

@@ -12,7 +12,7 @@
  */
 #include "hv/host/print.h"
 #include "hv/vm/apic_page.h"
-#include "hv/vm/vm.h"
+#include "hv/vm/internal.h"
 
 void invalidate_begin(struct vm *vm, gpa_t gpa, u64 len)
 {
@@ -20,13 +20,14 @@ void invalidate_begin(struct vm *vm, gpa_t gpa, u64 len)
 
 	spin_lock(&vm->vmx.lock);
 	/* Several may be under way; one range that covers all of them errs on the safe side. */
-	if (!i->in_progress++) {
+	if (!atomic_load_explicit(&i->in_progress, memory_order_relaxed)) {
 		i->start = gpa;
 		i->end = gpa + len;
 	} else {
 		i->start = min_u64(i->start, gpa);
 		i->end = max_u64(i->end, gpa + len);
 	}
+	atomic_fetch_add_explicit(&i->in_progress, 1, memory_order_relaxed);
 	spin_unlock(&vm->vmx.lock);
 	apic_page_invalidated(vm, gpa, len);
 }
@@ -38,21 +39,17 @@ void invalidate_end(struct vm *vm)
 	spin_lock(&vm->vmx.lock);
 	/* Ordered before what follows: who sees the new page sees the new sequence. */
 	atomic_fetch_add_explicit(&i->seq, 1, memory_order_release);
-	BUG_ON(!i->in_progress);
-	i->in_progress--;
+	BUG_ON(!atomic_load_explicit(&i->in_progress, memory_order_relaxed));
+	atomic_fetch_sub_explicit(&i->in_progress, 1, memory_order_release);
 	spin_unlock(&vm->vmx.lock);
 }
 
 u64 invalidate_seq(struct vm *vm)
 {
-	return atomic_load_explicit(&vm->invalidation.seq, memory_order_acquire);
+	return seq_read(vm);
 }
 
 bool invalidate_retry(struct vm *vm, gpa_t gpa, u64 seq)
 {
-	struct vm_invalidation *i = &vm->invalidation;
-
-	if (i->in_progress && gpa >= i->start && gpa < i->end)
-		return true;
-	return atomic_load_explicit(&i->seq, memory_order_relaxed) != seq;
+	return seq_retry(vm, gpa, seq);
 }

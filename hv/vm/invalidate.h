@@ -19,7 +19,7 @@
 struct vm;
 
 struct vm_invalidation {
-	u32 in_progress; /* under vm->vmx.lock, like the range */
+	_Atomic u32 in_progress; /* written under vm->vmx.lock, like the range */
 	gpa_t start, end;
 	_Atomic u64 seq; /* written under the lock */
 };

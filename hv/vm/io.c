@@ -34,7 +34,7 @@ static int to_vmm(struct vcpu *vcpu, u32 data)
 	vcpu->run.io.size = e->io.size;
 	vcpu->run.io.in = e->io.flags & VM_IO_IN;
 	vcpu->run.io.data = data;
-	vcpu->io_pending = true;
+	vcpu->pending = PENDING_IO;
 	return 0;
 }
 
@@ -65,7 +65,7 @@ static int memory_fault(struct vcpu *vcpu, const struct element *m)
 }
 
 /* In 64-bit mode; elsewhere linear addresses have 32 bits. */
-static bool is_canonical(gva_t va)
+bool io_is_canonical(gva_t va)
 {
 	return (va >> 47) == 0 || (va >> 47) == 0x1ffff;
 }
@@ -84,7 +84,7 @@ static noinline int start_string(struct vcpu *vcpu)
 		vmx_skip_instruction(v);
 		return RESUME_GUEST;
 	}
-	if (!is_canonical(e->io.linear) || !is_canonical(e->io.linear + e->io.size - 1))
+	if (!io_is_canonical(e->io.linear) || !io_is_canonical(e->io.linear + e->io.size - 1))
 		return vcpu_inject_error(vcpu, EXC_GP, 0);
 	/* INS faults before it reads the port: what the device gave would be lost. */
 	err = locate(vcpu, e->io.linear, in, &m);
@@ -96,7 +96,10 @@ static noinline int start_string(struct vcpu *vcpu)
 		return vcpu_access_failed(vcpu, err, "OUTS from outside RAM");
 	vcpu->string.linear = e->io.linear;
 	vcpu->string.left = count;
-	return to_vmm(vcpu, data);
+	vcpu->string.len = 0;
+	to_vmm(vcpu, data);
+	vcpu->pending = PENDING_STRING;
+	return 0;
 }
 
 /* One repetition is done: advance the registers; RIP moves on after the last. */
@@ -110,7 +113,9 @@ static void advance_string(struct vcpu *vcpu)
 	set_sized(v, pointer, e->io.addr_size, vmx_get_gpr(v, pointer) + step);
 	if (e->io.flags & VM_IO_REP)
 		set_sized(v, GPR_RCX, e->io.addr_size, v->gpr[GPR_RCX] - 1);
-	if (vcpu->string.left == 1)
+	if (vcpu->string.left == 1 && vcpu->string.len)
+		vmx_skip_bytes(v, vcpu->string.len);
+	else if (vcpu->string.left == 1)
 		vmx_skip_instruction(v);
 	vcpu->string.left = 0;
 }
@@ -118,36 +123,68 @@ static void advance_string(struct vcpu *vcpu)
 /* What the device gave cannot be stored now: the next vcpu_run() does it. */
 static int postpone(struct vcpu *vcpu, int err)
 {
-	vcpu->io_pending = true;
+	if (err == -EAGAIN)
+		err = vcpu_report_missing(vcpu);
+	vcpu->pending = PENDING_STORE;
 	/* This is the exit that was asked for. */
 	if (err == -EINTR)
 		atomic_fetch_and(&vcpu->requests, ~(u32)REQ_EXIT);
 	return err;
 }
 
-static noinline int complete_string(struct vcpu *vcpu)
+/*
+ * An element that crosses a page is stored whole or not at all: the page of its last byte is looked
+ * at before the first is written.
+ */
+static int check_last_byte(struct vcpu *vcpu, const struct element *m)
 {
-	const struct vm_exit *e = &vcpu->vmx.exit;
-	bool in = e->io.flags & VM_IO_IN;
-	struct element m;
-	int err = 0;
+	gpa_t last = m->gpa[vcpu->vmx.exit.io.size - 1];
+	u8 byte;
+	int err;
 
-	/* It writes memory: not while the VM is held, then, and nothing has changed. */
-	if (vm_is_held(vcpu->vm)) {
-		vcpu->io_pending = true;
-		return -EINTR;
-	}
-	/* The tables may have changed meanwhile. */
-	if (in)
-		err = locate(vcpu, vcpu->string.linear, true, &m);
+	if (!((last ^ m->gpa[0]) & PAGE_MASK))
+		return 0;
+	err = vcpu_read(vcpu, last, &byte, 1);
+	if (err == -EAGAIN)
+		vcpu->missing.access = FAULT_WRITE;
+	return err;
+}
+
+/* INS: string.data is to be stored. The tables may have changed since they were looked at. */
+static int store_element(struct vcpu *vcpu)
+{
+	struct element m;
+	int err = locate(vcpu, vcpu->string.linear, true, &m);
+
 	if (err == -EFAULT)
 		return memory_fault(vcpu, &m);
-	for (unsigned int i = 0; i < e->io.size && in && !err; i++)
-		err = vcpu_write(vcpu, m.gpa[i], (u8 *)&vcpu->run.io.data + i, 1);
-	if (err == -EINTR || err == -EBUSY)
+	if (!err)
+		err = check_last_byte(vcpu, &m);
+	for (unsigned int i = 0; i < vcpu->vmx.exit.io.size && !err; i++)
+		err = vcpu_write(vcpu, m.gpa[i], (u8 *)&vcpu->string.data + i, 1);
+	if (err == -EINTR || err == -EBUSY || err == -EAGAIN)
 		return postpone(vcpu, err);
 	if (err)
 		return vcpu_access_failed(vcpu, err, "INS to outside RAM");
+	advance_string(vcpu);
+	return RESUME_GUEST;
+}
+
+static noinline int complete_string(struct vcpu *vcpu)
+{
+	bool in = vcpu->vmx.exit.io.flags & VM_IO_IN;
+
+	if (vcpu->pending == PENDING_STRING)
+		vcpu->string.data = vcpu->run.io.data;
+	/* It writes memory: not while the VM is held, then, and nothing has changed. */
+	if (vm_is_held(vcpu->vm)) {
+		vcpu->pending = PENDING_STORE;
+		return -EINTR;
+	}
+	vcpu->pending = PENDING_NONE;
+	vcpu->run.reason = RUN_EXIT_NONE;
+	if (in)
+		return store_element(vcpu);
 	advance_string(vcpu);
 	return RESUME_GUEST;
 }
@@ -170,15 +207,34 @@ static void set_accumulator(struct vmx_vcpu *v, unsigned int bytes, u32 data)
 		v->gpr[GPR_RAX] = (v->gpr[GPR_RAX] & ~size_mask[bytes]) | (data & size_mask[bytes]);
 }
 
-int vcpu_complete_io(struct vcpu *vcpu)
+int vcpu_complete(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *v = &vcpu->vmx;
 
-	vcpu->io_pending = false;
-	if (unlikely(v->exit.io.flags & VM_IO_STRING))
-		return complete_string(vcpu);
+	if (unlikely(vcpu->pending != PENDING_IO))
+		return vcpu->pending == PENDING_FAULT ? vcpu_rerun_fault(vcpu)
+						      : complete_string(vcpu);
+	vcpu->pending = PENDING_NONE;
 	if (vcpu->run.io.in)
 		set_accumulator(v, vcpu->run.io.size, vcpu->run.io.data);
 	vmx_skip_quickly(v);
 	return RESUME_GUEST;
+}
+
+void vcpu_complete_registers(struct vcpu *vcpu)
+{
+	bool in = vcpu->vmx.exit.io.flags & VM_IO_IN;
+
+	switch (vcpu->pending) {
+	case PENDING_IO: vcpu_complete(vcpu); return;
+	case PENDING_STRING:
+		vcpu->string.data = vcpu->run.io.data;
+		vcpu->pending = PENDING_STORE;
+		break;
+	case PENDING_FAULT: vcpu_forget_fault(vcpu); return;
+	}
+	if (vcpu->pending == PENDING_STORE && !in) {
+		vcpu->pending = PENDING_NONE;
+		advance_string(vcpu);
+	}
 }

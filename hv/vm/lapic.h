@@ -54,6 +54,7 @@ enum lapic_reg {
 	LAPIC_SELF_IPI = 0x3f0, /* x2APIC mode only */
 };
 
+#define NR_LAPIC_REGS	 64
 #define LAPIC_SVR_ENABLE BIT(8)
 
 enum lapic_mode { LAPIC_DISABLED, LAPIC_XAPIC, LAPIC_X2APIC };

@@ -57,14 +57,20 @@ bool lapic_covers(struct vcpu *vcpu, gpa_t gpa)
 
 /* --- what a switch does to the registers ------------------------------------------------------ */
 
-/* In x2APIC mode both are given: a cluster of sixteen, and a bit in it. */
+/* A cluster of sixteen, and a bit in it. */
+u32 lapic_x2apic_ldr(struct vcpu *vcpu)
+{
+	return (vcpu->id >> 4) << 16 | 1u << (vcpu->id & 15);
+}
+
+/* In x2APIC mode both are given. */
 void lapic_set_ids(struct vcpu *vcpu)
 {
 	struct lapic *l = &vcpu->lapic;
 	bool x2 = lapic_is_x2(l);
 
 	reg_set(l, LAPIC_ID, x2 ? vcpu->id : vcpu->id << XAPIC_ID_SHIFT);
-	reg_set(l, LAPIC_LDR, x2 ? (vcpu->id >> 4) << 16 | 1u << (vcpu->id & 15) : 0);
+	reg_set(l, LAPIC_LDR, x2 ? lapic_x2apic_ldr(vcpu) : 0);
 }
 
 /*
@@ -129,13 +135,19 @@ static int change_base(struct vcpu *vcpu, u64 base)
 	return err;
 }
 
-static bool may_write(struct vcpu *vcpu, u64 old, u64 v)
+/* Whether there is such a mode; but for the boot processor's bit. */
+static bool exists(struct vcpu *vcpu, u64 base)
 {
 	u64 known = LAPIC_BASE_BSP | BASE_MODE | (BIT(vmx_caps.phys_bits) - PAGE_SIZE);
 
 	if (vcpu->vm->no_x2apic)
 		known &= ~LAPIC_BASE_EXTD;
-	if ((v & ~known) || (v & BASE_MODE) == LAPIC_BASE_EXTD)
+	return !(base & ~known) && (base & BASE_MODE) != LAPIC_BASE_EXTD;
+}
+
+static bool may_write(struct vcpu *vcpu, u64 old, u64 v)
+{
+	if (!exists(vcpu, v))
 		return false;
 	/* x2APIC mode is entered from xAPIC mode and left only to "disabled". */
 	if (mode_of(v) == LAPIC_X2APIC)
@@ -155,6 +167,19 @@ int lapic_write_base(struct vcpu *vcpu, u64 v)
 		return 0;
 	vcpu_exit_error(vcpu, "a change of the APIC's mode that another vCPU does not let happen");
 	return 1;
+}
+
+/* --- from another APIC ------------------------------------------------------------------------ */
+
+bool lapic_base_is_valid(struct vcpu *vcpu, u64 base)
+{
+	return exists(vcpu, base) && !((base ^ get_base(vcpu)) & LAPIC_BASE_BSP);
+}
+
+/* By any way, also one that no guest can go. The registers come afterwards. */
+int lapic_adopt_base(struct vcpu *vcpu, u64 base)
+{
+	return base == get_base(vcpu) ? 0 : change_base(vcpu, base);
 }
 
 /* --- without firmware ------------------------------------------------------------------------- */

@@ -19,6 +19,7 @@ enum lapic_error {
 	ESR_RECEIVE_ILLEGAL = 0x40, /* the same in what has arrived, or in the LVT */
 	ESR_REGISTER = 0x80,	    /* xAPIC mode: an access to a register that does not exist */
 };
+#define LAPIC_ERRORS ((u32)(ESR_SEND_ILLEGAL | ESR_RECEIVE_ILLEGAL | ESR_REGISTER))
 
 enum lapic_delivery {
 	DM_FIXED = 0,
@@ -104,10 +105,21 @@ void lapic_tell_cpu(struct vcpu *vcpu);		 /* ISR and TMR were changed as a whole
 
 /* lapic_regs.c */
 void lapic_mask_all(struct vcpu *vcpu); /* the LVT */
+/* Whether an APIC's registers, by offset / 16, can have such bits; but for what its mode says. */
+bool lapic_registers_may_be(const u32 reg[NR_LAPIC_REGS]);
 
 /* lapic_base.c */
 int lapic_write_base(struct vcpu *vcpu, u64 v);
 void lapic_set_ids(struct vcpu *vcpu); /* ID and LDR, by the present mode */
+u32 lapic_x2apic_ldr(struct vcpu *vcpu);
+bool lapic_base_is_valid(struct vcpu *vcpu, u64 base);
+int lapic_adopt_base(struct vcpu *vcpu, u64 base); /* 0, -ENOMEM, -ETIMEDOUT */
+
+/* lapic_state.c: with the base apart. Check: NULL, or what is wrong. */
+struct lapic_state;
+void lapic_get_state(struct vcpu *vcpu, struct lapic_state *s);
+const char *lapic_check_state(struct vcpu *vcpu, const struct lapic_state *s);
+void lapic_set_state(struct vcpu *vcpu, const struct lapic_state *s);
 
 /* lapic_timer.c: own thread, loaded; where others read the clock the timer is brought up to it. */
 void lapic_timer_init(struct vcpu *vcpu);
@@ -118,5 +130,8 @@ void lapic_timer_write_divide(struct vcpu *vcpu, u32 divide);
 u32 lapic_timer_current(struct vcpu *vcpu);
 void lapic_timer_write_deadline(struct vcpu *vcpu, u64 deadline);
 u64 lapic_timer_read_deadline(struct vcpu *vcpu);
+void lapic_timer_get_state(struct vcpu *vcpu, struct lapic_state *s);
+const char *lapic_timer_check_state(const struct lapic_state *s);
+void lapic_timer_set_state(struct vcpu *vcpu, const struct lapic_state *s);
 
 #endif

@@ -8,8 +8,6 @@
 #include "hv/host/x86.h"
 #include "hv/vm/lapic_internal.h"
 
-#define NR_REGS 64
-
 enum reg_access {
 	NONE = 0,
 	READ = 1,
@@ -26,7 +24,7 @@ static const struct reg {
 	u32 written;   /* by the guest */
 	u16 read_only; /* a write of them is ignored: delivery status, remote IRR */
 	u8 xapic, x2apic;
-} regs[NR_REGS] = {
+} regs[NR_LAPIC_REGS] = {
 	[LAPIC_ID / 16] = { 0xff000000, 0, BOTH, READ },
 	[LAPIC_VERSION / 16] = { 0, 0, READ, READ },
 	[LAPIC_TPR / 16] = { 0xff, 0, BOTH, BOTH },
@@ -52,6 +50,29 @@ static const struct reg {
 	[LAPIC_TIMER_DIVIDE / 16] = { 0xb, 0, BOTH, BOTH },
 	[LAPIC_SELF_IPI / 16] = { 0xff, 0, NONE, WRITE },
 };
+
+/* Whether bits can be set that no guest can write: by the CPU or by us. */
+static bool may_be(unsigned int offset, u32 v)
+{
+	switch (offset) {
+	case LAPIC_ID: /* in x2APIC mode these two are given */
+	case LAPIC_LDR:
+	case LAPIC_ISR ... LAPIC_ESR - 1: return true;
+	case LAPIC_VERSION: return v == LAPIC_VERSION_VALUE;
+	case LAPIC_PPR: return v <= 0xff;
+	case LAPIC_DFR: return (v & XAPIC_DFR_ONES) == XAPIC_DFR_ONES;
+	case LAPIC_ESR: return !(v & ~LAPIC_ERRORS);
+	default: return false;
+	}
+}
+
+bool lapic_registers_may_be(const u32 reg[NR_LAPIC_REGS])
+{
+	for (unsigned int n = 0; n < NR_LAPIC_REGS; n++)
+		if (reg[n] & ~(regs[n].written | regs[n].read_only) && !may_be(n * 16, reg[n]))
+			return false;
+	return reg[LAPIC_VERSION / 16] && reg[LAPIC_DFR / 16] && !reg[LAPIC_SELF_IPI / 16];
+}
 
 /* --- what writing does ------------------------------------------------------------------------ */
 
@@ -141,7 +162,7 @@ static u32 read_reg(struct vcpu *vcpu, unsigned int offset)
 
 static bool x2apic_has(struct vcpu *vcpu, u32 n, enum reg_access access)
 {
-	return n < NR_REGS && lapic_is_x2(&vcpu->lapic) && (regs[n].x2apic & access);
+	return n < NR_LAPIC_REGS && lapic_is_x2(&vcpu->lapic) && (regs[n].x2apic & access);
 }
 
 static int read_x2apic(struct vcpu *vcpu, u32 msr, u64 *v)
@@ -200,7 +221,7 @@ int lapic_read(struct vcpu *vcpu, u32 msr, u64 *v)
 
 int lapic_write(struct vcpu *vcpu, u32 msr, u64 v)
 {
-	if (likely(msr - X2APIC_MSR_FIRST < NR_REGS))
+	if (likely(msr - X2APIC_MSR_FIRST < NR_LAPIC_REGS))
 		return write_x2apic(vcpu, msr, v);
 	switch (msr) {
 	case MSR_APIC_BASE: return lapic_write_base(vcpu, v);
@@ -214,7 +235,7 @@ int lapic_write(struct vcpu *vcpu, u32 msr, u64 v)
 /* Whether the register can be accessed in this way; noted if it does not exist. */
 static bool xapic_has(struct vcpu *vcpu, unsigned int offset, enum reg_access access)
 {
-	u8 has = offset / 16 < NR_REGS ? regs[offset / 16].xapic : NONE;
+	u8 has = offset / 16 < NR_LAPIC_REGS ? regs[offset / 16].xapic : NONE;
 
 	if (!has)
 		lapic_error(vcpu, ESR_REGISTER);

@@ -18,10 +18,13 @@
  */
 #include "hv/host/timer.h"
 #include "hv/vm/lapic_internal.h"
+#include "hv/vm/vcpu_state.h"
 
 /* The host timer of one vCPU fires no more often than this when the guest asks for more. */
 #define MIN_TICKS 10000
 #define MIN_US	  5
+
+#define LVT_BITS 0x710ffu
 
 enum timer_mode { ONE_SHOT, PERIODIC, TSC_DEADLINE, RESERVED };
 
@@ -270,5 +273,54 @@ void lapic_timer_tsc_changed(struct vcpu *vcpu)
 	expire(vcpu, now);
 	if (vcpu->lapic.timer.tsc_deadline)
 		start_deadline(vcpu, now);
+	program(vcpu);
+}
+
+/* --- from one vCPU to another ------------------------------------------------------------------
+ */
+
+/* Moments are the guest's. A deadline that the host's clock does not reach is what was written. */
+void lapic_timer_get_state(struct vcpu *vcpu, struct lapic_state *s)
+{
+	struct lapic *l = &vcpu->lapic;
+
+	s->timer_lvt = l->timer.lvt;
+	s->timer_shift = l->timer.shift;
+	s->period = l->timer.period;
+	s->tsc_deadline = l->timer.tsc_deadline;
+	s->expires = l->timer.tsc_deadline;
+	if (l->timer.deadline && !s->expires)
+		s->expires = l->timer.deadline + vmx_get(&vcpu->vmx, REG_TSC_OFFSET);
+}
+
+const char *lapic_timer_check_state(const struct lapic_state *s)
+{
+	enum timer_mode mode = mode_of(s->timer_lvt);
+
+	if ((s->timer_lvt & ~LVT_BITS) || s->timer_shift > 7 || s->period > (u64)UINT32_MAX << 7)
+		return "reserved bits of the local APIC's timer";
+	if (mode > PERIODIC && s->period)
+		return "a timer's period in a mode that has none";
+	if (mode == TSC_DEADLINE ? s->expires != s->tsc_deadline
+				 : s->tsc_deadline || (s->expires && !s->period))
+		return "a timer's expiry in a mode that has none";
+	return NULL;
+}
+
+void lapic_timer_set_state(struct vcpu *vcpu, const struct lapic_state *s)
+{
+	struct lapic *l = &vcpu->lapic;
+	u64 now = ticks_now();
+
+	l->timer.lvt = s->timer_lvt;
+	l->timer.shift = (u8)s->timer_shift;
+	l->timer.period = s->period;
+	l->timer.tsc_deadline = s->tsc_deadline;
+	l->timer.deadline = 0;
+	if (s->tsc_deadline)
+		start_deadline(vcpu, now);
+	else if (s->expires)
+		l->timer.deadline = s->expires - vmx_get(&vcpu->vmx, REG_TSC_OFFSET);
+	expire(vcpu, now);
 	program(vcpu);
 }

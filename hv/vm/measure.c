@@ -26,10 +26,9 @@ void vcpu_repair_state(struct vcpu *vcpu)
 /* Exits before the first CPUID (the code's first page) go the ordinary way. */
 static bool map_page(struct vcpu *vcpu)
 {
-	struct backing *missing;
-	u64 offset;
+	struct missing m;
 
-	return !vm_fault(vcpu->vm, vcpu->vmx.exit.mem.gpa, FAULT_READ, &missing, &offset);
+	return !vm_fault(vcpu->vm, vcpu->vmx.exit.mem.gpa, FAULT_READ, &m);
 }
 
 int vcpu_run_floor(struct vcpu *vcpu, const u32 answer[4], u32 *reason)

@@ -20,18 +20,7 @@
 
 bool slots_read_try(struct vm *vm, unsigned int *phase)
 {
-	struct vm_readers *r = &vm->readers;
-	u32 cpu = this_cpu()->id;
-	unsigned int p = atomic_load_explicit(&r->phase, memory_order_relaxed) & 1;
-
-	race_point();
-	atomic_fetch_add_explicit(&r->cpu[cpu].open[p], 1, memory_order_seq_cst);
-	*phase = p;
-	race_point();
-	if (likely(!atomic_load_explicit(&vm->hold, memory_order_seq_cst)) || !gate_closed(vm))
-		return true;
-	slots_read_end(vm, p);
-	return false;
+	return section_try(vm, phase);
 }
 
 unsigned int slots_read_begin(struct vm *vm)
@@ -45,8 +34,7 @@ unsigned int slots_read_begin(struct vm *vm)
 
 void slots_read_end(struct vm *vm, unsigned int phase)
 {
-	atomic_fetch_sub_explicit(&vm->readers.cpu[this_cpu()->id].open[phase], 1,
-				  memory_order_release);
+	section_end(vm, phase);
 }
 
 static u32 is_open(struct vm_readers *r, u32 cpu, unsigned int phase)

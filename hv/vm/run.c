@@ -10,7 +10,6 @@
 #include "hv/host/timer.h"
 #include "hv/host/trace.h"
 #include "hv/host/x86.h"
-#include "hv/vm/backing.h"
 #include "hv/vm/internal.h"
 
 COUNTER(kicks_erroneous, "kick.erroneous", "kicks that found nothing to do");
@@ -128,32 +127,6 @@ int vcpu_mmio(struct vcpu *vcpu, bool readonly)
 	return 0;
 }
 
-static int handle_memory(struct vcpu *vcpu)
-{
-	const struct vm_exit *e = &vcpu->vmx.exit;
-	struct backing *missing;
-	u64 offset;
-	int err = vm_fault(vcpu->vm, e->mem.gpa,
-			   (e->mem.read ? FAULT_READ : 0u) | (e->mem.write ? FAULT_WRITE : 0u) |
-				   (e->mem.fetch ? FAULT_FETCH : 0u),
-			   &missing, &offset);
-
-	switch (err) {
-	case 0:
-	case -EINTR: return RESUME_GUEST; /* the loop sees the hold */
-	case -EAGAIN: return vcpu_fetch(vcpu, missing, offset);
-	case -ENOENT:
-	case -EACCES:
-		return e->mem.fetch ? vcpu_mmio(vcpu, false)
-				    : vcpu_emulate_mmio(vcpu, e->mem.gpa, err == -EACCES);
-	case -EPERM:
-		return unlikely(lapic_covers(vcpu, e->mem.gpa))
-			       ? vcpu_emulate_mmio(vcpu, e->mem.gpa, true)
-			       : vcpu_mmio(vcpu, true);
-	default: return vcpu_exit_error(vcpu, "no memory for a page or its second-level tables");
-	}
-}
-
 /* What the local APIC says: 0, or 1 when the VMM has to hear of it. */
 static int to_vmm_if(int told)
 {
@@ -239,7 +212,6 @@ static noinline int handle(struct vcpu *vcpu, u32 reason)
 	case VM_EXIT_RDMSR: return vcpu_handle_rdmsr(vcpu);
 	case VM_EXIT_HYPERCALL: return handle_hypercall(vcpu);
 	case VM_EXIT_CR: return vcpu_handle_cr(vcpu);
-	case VM_EXIT_MEMORY: return handle_memory(vcpu);
 	case VM_EXIT_DIRTY_FULL: return handle_dirty_full(vcpu);
 	case VM_EXIT_EXCEPTION: return vcpu_handle_exception(vcpu);
 	case VM_EXIT_APIC_ACCESS: count(&apic_access_exits); return vcpu_handle_apic_access(vcpu);
@@ -336,6 +308,8 @@ static __always_inline int run_loop(struct vcpu *vcpu, bool watched)
 			ret = vcpu_handle_io(vcpu);
 		else if (reason == VM_EXIT_WRMSR)
 			ret = vcpu_handle_wrmsr(vcpu);
+		else if (reason == VM_EXIT_MEMORY)
+			ret = vcpu_handle_memory(vcpu);
 		else
 			ret = handle(vcpu, reason);
 	} while (ret == RESUME_GUEST);
@@ -399,8 +373,8 @@ int vcpu_run(struct vcpu *vcpu)
 
 	if (unlikely(!vmx_is_loaded(&vcpu->vmx)) && vcpu_load(vcpu))
 		return -EBUSY;
-	if (vcpu->io_pending)
-		ret = vcpu_complete_io(vcpu);
+	if (vcpu->pending)
+		ret = vcpu_complete(vcpu);
 	if (unlikely(ret != RESUME_GUEST))
 		return ret;
 	atomic_store_explicit(&vcpu->cpu, cpu->id, memory_order_relaxed);

@@ -3,6 +3,7 @@
 #include "hv/host/errno.h"
 #include "hv/host/mem.h"
 #include "hv/vm/slots_internal.h"
+#include "hv/vm/userfault.h"
 
 /*
  * A slot that is replaced needs a new object and frees one. Freed memory is poisoned and checked,
@@ -114,11 +115,15 @@ struct vm_slot *slot_new(struct vm *vm, const struct slot_change *shape)
 	s->flags = shape->flags;
 	atomic_init(&s->invalid, false);
 	s->dirty = NULL;
+	s->userfault = shape->userfault;
+	s->hidden = s->userfault ? userfault_bits(s->userfault) : NULL;
 	if (s->flags & SLOT_LOG_DIRTY && dirty_attach(s)) {
 		object_put(vm, o);
 		return NULL;
 	}
 	backing_get(s->backing);
+	if (s->userfault)
+		userfault_get(s->userfault);
 	backing_attach(s->backing, &s->view, vm, s->base, s->offset, s->size);
 	return s;
 }
@@ -129,6 +134,8 @@ void slot_free(struct vm *vm, struct vm_slot *slot)
 
 	backing_detach(b, &slot->view);
 	dirty_detach(slot);
+	if (slot->userfault)
+		userfault_put(slot->userfault);
 	object_put(vm, container_of(slot, struct slot_object, slot));
 	backing_put(b);
 }

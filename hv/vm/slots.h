@@ -36,11 +36,18 @@ struct slot_set;
 struct slot_edit;
 struct slot_object;
 struct dirty_log;
+struct userfault;
 
 enum slot_flags {
 	SLOT_READONLY = 1,  /* a guest's write is an MMIO exit */
 	SLOT_LOG_DIRTY = 2, /* keep a dirty log; not with SLOT_READONLY */
 	SLOT_PRIVATE = 4,   /* not memory: only the guest's accesses find it; not for callers */
+	/*
+	 * What becomes of an access to a page of the backing that is missing. With neither of these
+	 * the thread waits until somebody has brought it (hv/vm/fetch.h). They exclude each other.
+	 */
+	SLOT_EXIT_ON_MISSING = 8, /* RUN_EXIT_MEMORY_FAULT, at once; not with SLOT_READONLY */
+	SLOT_USERFAULT = 16, /* the same for pages that .userfault hides; others are waited for */
 };
 
 struct vm_slot {
@@ -52,15 +59,17 @@ struct vm_slot {
 	u32 flags;	      /* enum slot_flags */
 	_Atomic bool invalid; /* on its way out (SLOTS_LIVE): accesses are retried */
 	struct dirty_log *dirty;
-	struct backing_view view; /* what the backing knows of it */
+	struct userfault *userfault; /* SLOT_USERFAULT: with a reference; else NULL */
+	const _Atomic u64 *hidden;   /* its bits */
+	struct backing_view view;    /* what the backing knows of it */
 };
 
 enum slot_op {
-	SLOT_CREATE, /* .id .base .size .backing .offset .flags */
+	SLOT_CREATE, /* .id .base .size .backing .offset .flags .userfault */
 	SLOT_DELETE, /* .id */
 	SLOT_MOVE,   /* .id .base */
 	SLOT_RESIZE, /* .id .size: the end moves */
-	SLOT_FLAGS,  /* .id .flags */
+	SLOT_FLAGS,  /* .id .flags .userfault */
 	SLOT_SPLIT,  /* .id .size: keeps its first .size bytes; the rest becomes slot .other */
 	SLOT_MERGE, /* .id .other: .other begins where .id ends, in guest and backing; it disappears
 		     */
@@ -74,6 +83,8 @@ struct slot_change {
 	struct backing *backing; /* the slot takes a reference of its own */
 	u64 offset;
 	u32 flags;
+	struct userfault *userfault; /* with SLOT_USERFAULT: one for .backing; the slot takes a
+					reference of its own */
 };
 
 enum slot_way { SLOTS_LIVE, SLOTS_PAUSED, SLOTS_ATOMIC };
@@ -125,8 +136,9 @@ void slots_destroy(struct vm *vm);
  *                no items, or too many
  *   -ERANGE      the range wraps or lies beyond what second-level tables reach, or beyond
  *                the backing
- *   -EOPNOTSUPP  a flag that does not exist, or a dirty log on a CPU that cannot have one
- *   -EPERM       flags that exclude each other (read-only and dirty log)
+ *   -EOPNOTSUPP  a flag that vm_slot_flags() does not offer: it does not exist, or this CPU cannot
+ *   -EPERM       flags that exclude each other (read-only with a dirty log or with exits on missing
+ *                pages; the two kinds of exits), or a bitmap without its flag
  *   -ENOSPC      an id beyond VM_MAX_SLOTS: too many slots
  *   -EPROTO      SLOT_MERGE of slots that do not fit together
  *   -ENOMEM, -ETIMEDOUT (a vCPU or reader does not let go)
@@ -136,6 +148,13 @@ void slots_destroy(struct vm *vm);
  */
 int vm_change_slots(struct vm *vm, const struct slot_change *list, unsigned int n,
 		    enum slot_way way, struct slot_report *report);
+
+/**
+ * vm_slot_flags - what may be asked of a slot of this VM: a mask of enum slot_flags
+ *
+ * The same mask is what vm_change_slots() accepts. Whether flags go together it tells. Any context.
+ */
+u32 vm_slot_flags(const struct vm *vm);
 
 /** slot_find - the slot that @gpa is in, or NULL. In a read section, or under vm->change_mutex. */
 struct vm_slot *slot_find(struct vm *vm, gpa_t gpa);

@@ -31,7 +31,8 @@ static struct slot_change shape_of(const struct vm_slot *s)
 				     .size = s->size,
 				     .backing = s->backing,
 				     .offset = s->offset,
-				     .flags = s->flags };
+				     .flags = s->flags,
+				     .userfault = s->userfault };
 }
 
 static void edit_covers(struct slot_edit *e, const struct vm_slot *s)
@@ -73,9 +74,11 @@ static int edit_split(struct vm *vm, struct slot_edit *e, const struct slot_chan
 }
 
 /* Rights that are gained come with the next fault; those that are lost have to be taken away. */
-static enum slot_effect effect_of_flags(u32 old, u32 new)
+static enum slot_effect effect_of_flags(const struct vm_slot *s, const struct slot_change *to)
 {
-	if (new & ~old & SLOT_READONLY)
+	u32 old = s->flags, new = to->flags;
+
+	if (new & ~old & SLOT_READONLY || (to->userfault && to->userfault != s->userfault))
 		return EFFECT_UNMAP;
 	return new & ~old &SLOT_LOG_DIRTY ? EFFECT_LOG : EFFECT_NONE;
 }
@@ -106,7 +109,8 @@ static int edit_make(struct vm *vm, struct slot_set *set, const struct slot_chan
 		break;
 	case SLOT_FLAGS:
 		shape.flags = c->flags;
-		set_effect(e, effect_of_flags(s->flags, c->flags), s->base, s->size);
+		shape.userfault = c->userfault;
+		set_effect(e, effect_of_flags(s, c), s->base, s->size);
 		break;
 	case SLOT_MERGE:
 		e->out[1] = set->by_id[c->other];
@@ -151,7 +155,8 @@ static bool is_replacement(struct slot_set *set, const struct slot_change *c, un
 		return false;
 	s = set->by_id[c->id];
 	return s && !s->dirty && s->base == c[1].base && s->size == c[1].size &&
-	       s->flags == c[1].flags;
+	       s->flags == c[1].flags && s->userfault == c[1].userfault &&
+	       (!s->userfault || s->backing == c[1].backing);
 }
 
 static int make_replacement(struct slot_work *w, struct slot_set *set, const struct slot_change *c,

@@ -4,6 +4,7 @@
 #include "hv/host/print.h"
 #include "hv/vm/vcpu.h"
 #include "hv/vm/slots_internal.h"
+#include "hv/vm/userfault.h"
 
 typedef unsigned long long llu;
 
@@ -73,14 +74,40 @@ static int check_range(struct vm *vm, const struct slot_change *s, struct slot_r
 	return slot_check_memory(s, r);
 }
 
-static int check_flags(struct vm *vm, u32 flags, struct slot_report *r)
+u32 vm_slot_flags(const struct vm *vm)
 {
-	if (flags & ~(u32)(SLOT_READONLY | SLOT_LOG_DIRTY))
-		return slot_refuse(r, -EOPNOTSUPP, "flags %#x: there is no such flag", flags);
-	if (flags == (SLOT_READONLY | SLOT_LOG_DIRTY))
-		return slot_refuse(r, -EPERM, "a read-only slot has no dirty log");
-	if (flags & SLOT_LOG_DIRTY && !dirty_possible(vm))
+	return SLOT_READONLY | SLOT_EXIT_ON_MISSING | SLOT_USERFAULT |
+	       (dirty_possible(vm) ? SLOT_LOG_DIRTY : 0);
+}
+
+/* Flags that exclude each other, and why. */
+static const struct {
+	u32 flags;
+	const char *why;
+} contradictions[] = {
+	{ SLOT_READONLY | SLOT_LOG_DIRTY, "a read-only slot has no dirty log" },
+	{ SLOT_READONLY | SLOT_EXIT_ON_MISSING, "a read-only slot has no exits on missing pages" },
+	{ SLOT_EXIT_ON_MISSING | SLOT_USERFAULT, "a slot exits on missing pages or by a bitmap" },
+};
+
+static int check_flags(struct vm *vm, const struct slot_change *c, const struct backing *backing,
+		       struct slot_report *r)
+{
+	u32 unknown = c->flags & ~vm_slot_flags(vm);
+
+	if (unknown == SLOT_LOG_DIRTY)
 		return slot_refuse(r, -EOPNOTSUPP, "no dirty log without EPT dirty flags");
+	if (unknown)
+		return slot_refuse(r, -EOPNOTSUPP, "flags %#x: there is no such flag", c->flags);
+	for (unsigned int i = 0; i < ARRAY_SIZE(contradictions); i++)
+		if ((c->flags & contradictions[i].flags) == contradictions[i].flags)
+			return slot_refuse(r, -EPERM, "%s", contradictions[i].why);
+	if (!(c->flags & SLOT_USERFAULT))
+		return c->userfault ? slot_refuse(r, -EPERM, "a bitmap without SLOT_USERFAULT") : 0;
+	if (!c->userfault)
+		return slot_refuse(r, -EINVAL, "SLOT_USERFAULT without a bitmap");
+	if (userfault_backing(c->userfault) != backing)
+		return slot_refuse(r, -EINVAL, "the bitmap is another backing's");
 	return 0;
 }
 
@@ -104,7 +131,7 @@ static int check_create(struct vm *vm, struct slot_set *set, const struct slot_c
 	int err = check_new_id(set, c->id, r);
 
 	if (!err)
-		err = check_flags(vm, c->flags, r);
+		err = check_flags(vm, c, c->backing, r);
 	if (!err)
 		err = check_range(vm, c, r);
 	return err ? err : check_free(set, c, NULL, r);
@@ -152,7 +179,7 @@ static int check_merge(struct slot_set *set, const struct vm_slot *s, const stru
 		why = "does not begin where it ends";
 	else if (o->backing != s->backing || o->offset != s->offset + s->size)
 		why = "does not go on in the same backing";
-	else if (o->flags != s->flags)
+	else if (o->flags != s->flags || o->userfault != s->userfault)
 		why = "has other flags";
 	return why ? slot_refuse(r, -EPROTO, "slot %u cannot take in slot %u: that %s", c->id,
 				 c->other, why)
@@ -185,7 +212,7 @@ int slot_check(struct vm *vm, struct slot_set *set, const struct slot_change *c,
 	case SLOT_DELETE: return 0;
 	case SLOT_MOVE: return check_reshape(vm, set, s, c->base, s->size, r);
 	case SLOT_RESIZE: return check_reshape(vm, set, s, s->base, c->size, r);
-	case SLOT_FLAGS: return check_flags(vm, c->flags, r);
+	case SLOT_FLAGS: return check_flags(vm, c, s->backing, r);
 	case SLOT_SPLIT: return check_split(set, s, c, r);
 	case SLOT_MERGE: return check_merge(set, s, c, r);
 	default: return slot_refuse(r, -EINVAL, "there is no change %d", (int)c->op);

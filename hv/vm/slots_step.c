@@ -97,7 +97,7 @@ static void activate(struct vm *vm, struct slot_set *set)
 {
 	race_point();
 	atomic_store_explicit(&vm->slots.active, set, memory_order_seq_cst);
-	atomic_fetch_add_explicit(&vm->slots.generation, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&vm->slots.generation, 1, memory_order_seq_cst);
 	if (unlikely(vm->traced))
 		trace("slots: publish", atomic_load(&vm->slots.generation), set->nr);
 	race_point();
@@ -233,8 +233,8 @@ static int flush(struct slot_work *w, struct ept_unlinked *tables)
 
 /*
  * What PML has logged under an address that is about to mean nothing, or something else, belongs to
- * the log of the old slot, to go with it or to be carried over; and a log that is switched on
- * starts empty. Nothing more can be logged there: the zap has been flushed.
+ * the log of the old slot, to go with it or to be carried over. Nothing more can be logged there:
+ * the zap has been flushed. Where a log is switched on the translations have stayed: log_again().
  */
 static int collect(struct slot_work *w)
 {
@@ -261,6 +261,30 @@ static int zap_and_flush(struct slot_work *w, const struct slot_step *s)
 	}
 	race_point();
 	return err ? err : late;
+}
+
+/*
+ * A log that is switched on. A page that a vCPU has written between the arming and the publishing
+ * may have been logged, and taken out of PML's buffer, when no slot had a log for it; it is dirty,
+ * so nothing would log it again. Now there is a slot: arm them all once more. What was large has
+ * been split, and nothing was mapped since, so this cannot fail.
+ */
+static void log_again(struct slot_work *w, const struct slot_step *s)
+{
+	struct vm *vm = w->vm;
+	bool any = false;
+
+	for (unsigned int i = 0; i < s->n; i++) {
+		const struct slot_edit *e = &s->edit[i];
+
+		if (e->effect != EFFECT_LOG || s->back || s->parts != SLOTS_BOTH)
+			continue;
+		spin_lock(&vm->vmx.lock);
+		any |= ept_log_dirty(&vm->vmx.ept, e->gpa, e->len, (enum ept_log)vm->dirty_how) > 0;
+		spin_unlock(&vm->vmx.lock);
+	}
+	if (any && vm_flush(vm, ticks_now() + tsc_hz))
+		w->late = true;
 }
 
 static void carry(const struct slot_step *s)
@@ -310,8 +334,10 @@ int slots_step(struct slot_work *w, const struct slot_step *s, bool live, bool e
 		if (live)
 			mark(s, false);
 	} else {
-		if (unlikely(w->logged))
+		if (unlikely(w->logged)) {
 			carry(s);
+			log_again(w, s);
+		}
 		edit_set(old, s);
 		if (!s->more)
 			slot_set_settle(old);
@@ -320,5 +346,9 @@ int slots_step(struct slot_work *w, const struct slot_step *s, bool live, bool e
 	}
 	race_point();
 	invalidate_end(w->vm);
+	/* The generation, advanced with the new set, comes before this. */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (unlikely(atomic_load_explicit(&w->vm->fetches.sleepers, memory_order_relaxed)))
+		missing_wake(w->vm);
 	return err;
 }

@@ -24,7 +24,7 @@ void vcpu_reset(struct vcpu *vcpu, int sipi_page)
 {
 	vmx_vcpu_reset(&vcpu->vmx, sipi_page);
 	vcpu_cpuid_update(vcpu, 0);
-	vcpu->io_pending = false;
+	vcpu->pending = PENDING_NONE;
 	vcpu->string.left = 0;
 	vcpu->run.reason = RUN_EXIT_NONE;
 }
@@ -130,13 +130,22 @@ enum vcpu_mp_state vcpu_get_mp_state(struct vcpu *vcpu)
 	return vcpu->mp_state;
 }
 
+void vcpu_forget_fault(struct vcpu *vcpu)
+{
+	if (vcpu->pending != PENDING_FAULT)
+		return;
+	vcpu->pending = PENDING_NONE;
+	vcpu->run.reason = RUN_EXIT_NONE;
+}
+
 void vcpu_set_mp_state(struct vcpu *vcpu, enum vcpu_mp_state s)
 {
+	vcpu_forget_fault(vcpu);
 	vcpu->mp_state = (u16)s;
 }
 
 /* It stays loaded, and the next vcpu_run() finds it so: with its timer running. */
-static int load(struct vcpu *vcpu)
+int vcpu_come(struct vcpu *vcpu)
 {
 	bool loaded = vmx_is_loaded(&vcpu->vmx);
 	int err = vmx_load(&vcpu->vmx);
@@ -149,7 +158,7 @@ static int load(struct vcpu *vcpu)
 int vcpu_get_regs(struct vcpu *vcpu, struct vcpu_regs *regs)
 {
 	unsigned int phase = slots_read_begin(vcpu->vm);
-	int err = load(vcpu);
+	int err = vcpu_come(vcpu);
 
 	for (unsigned int r = 0; r < NR_GPRS && !err; r++)
 		regs->gpr[r] = vmx_get_gpr(&vcpu->vmx, r);
@@ -164,11 +173,12 @@ int vcpu_get_regs(struct vcpu *vcpu, struct vcpu_regs *regs)
 int vcpu_set_regs(struct vcpu *vcpu, const struct vcpu_regs *regs)
 {
 	unsigned int phase = slots_read_begin(vcpu->vm);
-	int err = load(vcpu);
+	int err = vcpu_come(vcpu);
 
 	for (unsigned int r = 0; r < NR_GPRS && !err; r++)
 		vmx_set_gpr(&vcpu->vmx, r, regs->gpr[r]);
 	if (!err) {
+		vcpu_forget_fault(vcpu);
 		vmx_set(&vcpu->vmx, REG_RIP, regs->rip);
 		vmx_set(&vcpu->vmx, REG_RFLAGS, regs->rflags);
 	}

@@ -49,6 +49,7 @@ enum run_exit {
 	RUN_EXIT_ERROR,	       /* .error: something that is not emulated */
 	RUN_EXIT_EOI,	       /* .eoi: the guest has ended a level-triggered interrupt */
 	RUN_EXIT_RUNNABLE,     /* MP_HALTED_USERSPACE, MP_INACTIVE_VTL: there is an event */
+	RUN_EXIT_MEMORY_FAULT, /* .memory_fault: a page is missing, and its slot wants to be told */
 };
 
 struct vcpu_run {
@@ -73,7 +74,28 @@ struct vcpu_run {
 			const char *what;
 			u64 rip;
 		} error;
+		/*
+		 * The access has not happened and the vCPU is as it was: bring the page and run it
+		 * again. Run again without, it comes to the same exit. Accesses that the hypervisor
+		 * makes on the guest's behalf are reported like the guest's own.
+		 */
+		struct {
+			u64 flags; /* enum fault_access. A CPU that sets accessed and dirty flags in
+				      second-level tables reports its walks of the guest's own
+				      tables as writes */
+			gpa_t gpa; /* a multiple of .size */
+			u64 size;  /* bytes: 4096 */
+		} memory_fault;
 	};
+};
+
+/* What is left to do when vcpu_run() is called again. */
+enum vcpu_pending {
+	PENDING_NONE,
+	PENDING_IO,	/* run.io: what the VMM has read, or the end of what it has written */
+	PENDING_STRING, /* the same for one repetition of INS or OUTS */
+	PENDING_STORE,	/* string.data, which INS has read, is to be stored in memory */
+	PENDING_FAULT,	/* the access to missing.gpa that run.memory_fault told of */
 };
 
 enum vcpu_watched {
@@ -131,7 +153,7 @@ struct vcpu {
 	_Atomic bool blocked; /* waiting in vcpu_run(); written under vm->halt_lock */
 	struct known_page known[NR_KNOWN];
 	struct decoded decoded[8];
-	bool io_pending; /* run.io is to be completed by the next vcpu_run() */
+	u8 pending; /* enum vcpu_pending */
 	struct vcpu_cpuid cpuid;
 	struct lapic lapic;
 	struct vcpu_run run;
@@ -144,7 +166,22 @@ struct vcpu {
 	struct {
 		u64 left; /* repetitions to go, the current one included */
 		gva_t linear;
+		u32 data; /* what INS has read */
+		u8 len;	  /* of the instruction, when another vCPU began it; else 0 */
 	} string;
+	/* hv/vm/memory.c: the slot of its last fault, the generation of the slots before that, and
+	 * its second-level table.
+	 */
+	struct {
+		struct vm_slot *slot;
+		u32 generation;
+		struct ept_hint table;
+	} fault;
+	/* What the last access of its own thread that returned -EAGAIN needs. */
+	struct {
+		gpa_t gpa;
+		u32 access; /* enum fault_access */
+	} missing;
 };
 
 /**
@@ -158,9 +195,9 @@ int vcpu_create(struct vcpu **out, struct vm *vm);
 /**
  * vcpu_run - run the guest until the VMM is needed
  *
- * Returns 0 with vcpu->run filled in; -EINTR when stopped or asked to leave (guest state
- * untouched); -EBUSY when the vCPU is loaded on another CPU (vcpu_unload() there first). Thread
- * context, one thread at a time, always on the same CPU unless unloaded.
+ * Returns 0 with vcpu->run filled in (otherwise it says nothing); -EINTR when stopped or asked to
+ * leave (guest state untouched); -EBUSY when the vCPU is loaded on another CPU (vcpu_unload() there
+ * first). Thread context, one thread at a time, always on the same CPU unless unloaded.
  */
 int vcpu_run(struct vcpu *vcpu);
 

@@ -57,6 +57,7 @@ static void init_locks(struct vm *vm)
 	list_init(&vm->holders);
 	wait_queue_init(&vm->resumed);
 	wait_queue_init(&vm->no_waiters);
+	fetch_queue_init(&vm->fetches);
 }
 
 int vm_create(struct vm **out)

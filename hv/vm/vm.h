@@ -14,6 +14,7 @@
 #include "hv/host/types.h"
 #include "hv/vm/apic_page.h"
 #include "hv/vm/dirty.h"
+#include "hv/vm/fetch.h"
 #include "hv/vm/invalidate.h"
 #include "hv/vm/kick.h"
 #include "hv/vm/pause.h"
@@ -36,6 +37,7 @@ struct vm {
 	struct vm_slots slots;
 	struct vm_readers readers;
 	struct vm_invalidation invalidation;
+	struct fetch_queue fetches; /* missing pages that threads of this VM wait for */
 	enum dirty_how dirty_how;
 	struct vm_apic_page apic_page;
 	u8 apic_rung;		       /* enum vmx_apic_rung of its vCPUs */
@@ -103,11 +105,12 @@ int vm_populate(struct vm *vm);
  * vm_read, vm_write, vm_fill - access guest memory by guest-physical address
  *
  * Go through the readers' gate: while the VM is held by another thread they wait. A page that is
- * missing is waited for. Return 0, or -EFAULT when any byte is outside RAM (or, for the writing
- * ones, in a read-only slot); then nothing was transferred. -ENOMEM. What crosses a page is
- * transferred page by page: a change of slots in between is seen, and -EFAULT may then come
- * halfway. May run beside vCPUs; 4 and 8 aligned bytes are read and written in one access, others
- * in any order. Thread context, in no read section.
+ * missing is treated as the slot says, as if the guest had accessed it: waited for, or told to the
+ * caller: -EAGAIN, resolve and try again. Return 0, or -EFAULT when any byte is outside RAM (or,
+ * for the writing ones, in a read-only slot); then nothing was transferred. -ENOMEM. What crosses a
+ * page is transferred page by page: a change of slots in between is seen, and -EFAULT may then come
+ * halfway, as may -EAGAIN. May run beside vCPUs; 4 and 8 aligned bytes are read and written in one
+ * access, others in any order. Thread context, in no read section.
  */
 int vm_read(struct vm *vm, gpa_t gpa, void *buf, size_t len);
 int vm_write(struct vm *vm, gpa_t gpa, const void *buf, size_t len);
@@ -119,18 +122,25 @@ u32 vm_nr_vcpus(struct vm *vm);
 
 enum fault_access { FAULT_READ = 1, FAULT_WRITE = 2, FAULT_FETCH = 4 };
 
+/* A page that an access needs and that is not there. */
+struct missing {
+	bool exit;		 /* the slot wants to be told; else: wait for */
+	struct backing *backing; /* this one (with a reference that the caller has to put) */
+	u64 offset;
+	u32 generation; /* vm->slots.generation when it was found */
+};
+
 /**
  * vm_fault - make @gpa accessible after a memory exit
  * @access: enum fault_access
- * @missing: out, for -EAGAIN: the backing and
- * @offset: where in it; the caller got a reference
+ * @m: out, for -EAGAIN
  *
  * Returns 0 (mapped, or somebody else did it, or what it found has changed meanwhile: let the guest
  * try again), -ENOENT (no RAM there), -EACCES (a local APIC is in its place), -EPERM (a write to a
- * read-only slot), -EAGAIN (the page is not there: backing_wait()), -EINTR (the VM is held),
- * -ENOMEM. Thread context; does not sleep.
+ * read-only slot), -EAGAIN (the page is not there), -EINTR (the VM is held), -ENOMEM. Thread
+ * context; does not sleep.
  */
-int vm_fault(struct vm *vm, gpa_t gpa, unsigned int access, struct backing **missing, u64 *offset);
+int vm_fault(struct vm *vm, gpa_t gpa, unsigned int access, struct missing *m);
 
 /**
  * vm_drop_page - remove one 4 KiB translation; the next access faults it in again

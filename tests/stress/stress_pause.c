@@ -165,19 +165,20 @@ static void wait_while_held(void)
 static void page(void *arg)
 {
 	u8 contents[PAGE_SIZE] = { 0 };
-	u64 offset;
+	struct fetch f;
 
 	while (stress_run.seed % 2 && !atomic_load(&over)) {
 		int err =
 			backing_punch(missing, stress_random(RAM_PAGES - 1) * PAGE_SIZE, PAGE_SIZE);
 
 		stress_check(!err, "backing_punch(): %d", err);
-		if (backing_next_fetch(missing, &offset, ticks_now() + 500))
+		if (vm_next_fetch(held.vm, &f, ticks_now() + 500))
 			continue;
 		spin_ticks(stress_random(500));
 		wait_while_held();
-		err = backing_fill(missing, offset, contents);
-		stress_check(!err || err == -EEXIST, "backing_fill(): %d", err);
+		err = backing_fill(f.backing, f.offset, contents);
+		stress_check(!err, "backing_fill(): %d", err);
+		backing_put(f.backing);
 	}
 }
 

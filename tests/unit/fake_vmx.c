@@ -90,6 +90,7 @@ int vmx_vcpu_init(struct vmx_vcpu *v, struct vmx_vm *vm, u16 vpid)
 	assert_non_null(v->vmcs);
 	fake(v)->insn_len = 2;
 	fake(v)->xcr0 = 1;
+	fake(v)->rest.xstate_bytes = 512;
 	fake_vmx.vcpus_live++;
 	assert_int_equal(vmx_load(v), 0);
 	vmx_vcpu_reset(v, -1);

@@ -9,6 +9,7 @@
 #define TESTS_UNIT_FAKE_VMX_H
 
 #include "hv/vm/vcpu.h"
+#include "vmx/save.h"
 #include "vmx/vmx.h"
 
 #define FAKE_REGS   (REG_IDT_LIMIT + 1)
@@ -32,6 +33,7 @@ struct fake_vcpu {
 	u64 xcr0;
 	u8 xmm[16][16];
 	u64 dr6;
+	struct vmx_state rest; /* what only tests/unit/fake_save.c knows of */
 
 	bool shadow;	  /* by STI or MOV SS */
 	bool nmi_blocked; /* the guest is in its NMI handler */

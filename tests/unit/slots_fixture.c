@@ -80,10 +80,9 @@ bool mapped(gpa_t gpa)
 
 void touch(gpa_t gpa, unsigned int access)
 {
-	struct backing *missing;
-	u64 offset;
+	struct missing missing;
 
-	assert_int_equal(vm_fault(vm, gpa, access, &missing, &offset), 0);
+	assert_int_equal(vm_fault(vm, gpa, access, &missing), 0);
 	assert_true(mapped(gpa));
 }
 

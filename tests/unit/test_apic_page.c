@@ -50,10 +50,9 @@ static int teardown(void **state)
 
 static int touch(gpa_t gpa, unsigned int access)
 {
-	struct backing *missing;
-	u64 offset;
+	struct missing missing;
 
-	return vm_fault(vm, gpa, access, &missing, &offset);
+	return vm_fault(vm, gpa, access, &missing);
 }
 
 /* What the second-level tables say; 0: nothing. */

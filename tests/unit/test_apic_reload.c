@@ -236,12 +236,11 @@ static void test_overlapping(void **state)
 /* A fault maps nothing; the guest would try again. */
 static void test_fault(void **state)
 {
-	struct backing *missing;
+	struct missing missing;
 	struct ept_mapping m;
-	u64 offset;
 
 	invalidate_begin(vm, APIC, PAGE_SIZE);
-	assert_int_equal(vm_fault(vm, APIC, FAULT_READ, &missing, &offset), 0);
+	assert_int_equal(vm_fault(vm, APIC, FAULT_READ, &missing), 0);
 	assert_int_equal(ept_lookup(&vm->vmx.ept, APIC, &m), -ENOENT);
 	invalidate_end(vm);
 }
@@ -388,12 +387,11 @@ static void test_unflushed(void **state)
 static void test_watched(void **state)
 {
 	u64 stale = counter_read(&apic_stale);
-	struct backing *missing;
-	u64 offset;
+	struct missing missing;
 
 	vcpu->watched = WATCH_CHAOS;
 	fixture_run_to_end(vcpu);
-	assert_int_equal(vm_fault(vm, APIC, FAULT_READ, &missing, &offset), 0);
+	assert_int_equal(vm_fault(vm, APIC, FAULT_READ, &missing), 0);
 	fixture_run_to_end(vcpu);
 	assert_int_equal(counter_read(&apic_stale), stale);
 	vmx_apic_set_page(&vcpu->vmx, f->apic.page + PAGE_SIZE);

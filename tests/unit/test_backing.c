@@ -4,8 +4,9 @@
  * second-level tables and the invalidations are the real ones; a flush is a hook, in which the test
  * looks at what a CPU and a fault would find at that moment.
  */
-/* link: hv/vm/backing.c hv/vm/backing_block.c hv/vm/backing_fetch.c hv/vm/backing_move.c */
-/* link: hv/vm/backing_plan.c hv/vm/backing_view.c hv/vm/invalidate.c */
+/* link: hv/vm/backing.c hv/vm/backing_block.c hv/vm/backing_fetch.c hv/vm/backing_fill.c */
+/* link: hv/vm/backing_move.c hv/vm/backing_plan.c hv/vm/backing_view.c hv/vm/fetch.c */
+/* link: hv/vm/invalidate.c hv/vm/userfault.c */
 /* link: vmx/ept.c vmx/ept_dirty.c vmx/ept_pages.c vmx/ept_range.c */
 /* link: vmx/ept_unlink.c vmx/ept_walk.c */
 /* link: hv/host/chaos.c hv/host/random.c hv/host/wait.c hv/host/print.c */
@@ -68,6 +69,7 @@ static int setup(void **state)
 	b = NULL;
 	for (unsigned int i = 0; i < 3; i++) {
 		spin_lock_init(&vms[i].vmx.lock);
+		fetch_queue_init(&vms[i].fetches);
 		assert_int_equal(ept_init(&vms[i].vmx.ept,
 					  EPT_CAP_WALK_4 | EPT_CAP_WB | EPT_CAP_2M | EPT_CAP_AD,
 					  40),
@@ -76,8 +78,24 @@ static int setup(void **state)
 	return 0;
 }
 
+static struct backing_view shown;
+
+/* The first VM shows all of it: who waits for a page has to. */
+static void show(void)
+{
+	backing_attach(b, &shown, &vms[0], 0, 0, b->size);
+}
+
+static void hide(void)
+{
+	backing_detach(b, &shown);
+	shown.vm = NULL;
+}
+
 static int teardown(void **state)
 {
+	if (shown.vm)
+		hide();
 	if (b)
 		backing_put(b);
 	for (unsigned int i = 0; i < 3; i++) {
@@ -131,7 +149,7 @@ static void test_create(void **state)
 {
 	assert_int_equal(backing_create(&b, 0, 0), -EINVAL);
 	assert_int_equal(backing_create(&b, K4 + 1, 0), -EINVAL);
-	assert_int_equal(backing_create(&b, K4, 4), -EINVAL);
+	assert_int_equal(backing_create(&b, K4, 8), -EINVAL);
 	assert_int_equal(backing_create(&b, GIB(512) + K4, 0), -EINVAL);
 	assert_int_equal(backing_create(&b, ~0ull & PAGE_MASK, 0), -EINVAL);
 	for (unsigned int n = 1; n <= 2; n++) {
@@ -561,17 +579,53 @@ static void test_move_ends_early(void **state)
 
 static u64 next_fetch(void)
 {
-	u64 offset = ~0ull;
+	struct fetch f;
 
-	assert_int_equal(backing_next_fetch(b, &offset, 0), 0);
-	return offset;
+	assert_int_equal(vm_next_fetch(&vms[0], &f, 0), 0);
+	assert_ptr_equal(f.backing, b);
+	backing_put(f.backing);
+	return f.offset;
 }
 
 static void no_fetch(void)
 {
-	u64 offset;
+	struct fetch f;
 
-	assert_int_equal(backing_next_fetch(b, &offset, 0), -ETIMEDOUT);
+	assert_int_equal(vm_next_fetch(&vms[0], &f, 0), -ETIMEDOUT);
+}
+
+static struct wait_queue other;
+
+static void kick_other(void)
+{
+	assert_int_equal(wake_all(&other), 1);
+}
+
+static unsigned int asked;
+
+static bool stop_at_second(void *arg)
+{
+	assert_int_equal(fake_locks_held(), 0);
+	assert_ptr_equal(arg, &asked);
+	return ++asked == 2;
+}
+
+/* Somebody wants a page that is missing, and something else then. */
+static void want(u64 offset)
+{
+	void (*sleeping)(void) = fake_machine.on_block;
+	unsigned int blocks = fake_machine.blocks;
+
+	wait_queue_init(&other);
+	asked = 0;
+	fake_machine.on_block = kick_other;
+	assert_true(is_missing(offset));
+	assert_int_equal(backing_wait(b, offset, &vms[0].fetches, &other, stop_at_second, &asked),
+			 -EINTR);
+	assert_int_equal(fake_machine.blocks, blocks + 1);
+	assert_false(wait_queue_active(&other));
+	fake_machine.on_block = sleeping;
+	fake_machine.blocks = blocks;
 }
 
 static u8 data[PAGE_SIZE];
@@ -586,6 +640,7 @@ static int fill(u64 offset, u8 byte)
 static void test_fetch(void **state)
 {
 	create(2 * M2, 0);
+	show();
 	memset(bytes(0), 0x31, M2);
 	no_fetch();
 	assert_int_equal(backing_punch(b, 2 * K4, 3 * K4), 0);
@@ -593,10 +648,12 @@ static void test_fetch(void **state)
 	assert_false(is_missing(K4));
 	assert_false(is_missing(5 * K4));
 	assert_true(is_missing(3 * K4));
-	assert_true(is_missing(2 * K4));
-	assert_true(is_missing(3 * K4)); /* once is enough */
+	no_fetch(); /* nor does who only looks */
+	want(3 * K4);
+	want(2 * K4);
+	want(3 * K4); /* once is enough */
 	assert_int_equal(next_fetch(), 3 * K4);
-	assert_true(is_missing(3 * K4)); /* it is on its way */
+	want(3 * K4); /* it is on its way */
 	assert_int_equal(next_fetch(), 2 * K4);
 	no_fetch();
 	assert_int_equal(fill(3 * K4, 0x77), 0);
@@ -607,10 +664,10 @@ static void test_fetch(void **state)
 	assert_true(is_missing(2 * K4));
 	assert_int_equal(backing_punch(b, 0, M2), 0); /* what is on its way stays so */
 	assert_int_equal(fake_machine.pages_live, 3 + 2);
-	assert_true(is_missing(2 * K4));
+	want(2 * K4);
 	no_fetch();
 	assert_int_equal(fill(2 * K4, 0x7a), 0);
-	assert_true(is_missing(3 * K4)); /* the others are missing anew */
+	want(3 * K4); /* the others are missing anew */
 	assert_int_equal(next_fetch(), 3 * K4);
 }
 
@@ -634,16 +691,18 @@ static void test_queue(void **state)
 {
 	for (unsigned int out = 0; out < 5; out++) {
 		create(3 * M2, 0);
+		show();
 		assert_int_equal(backing_punch(b, 0, 3 * M2), 0);
 		for (unsigned int i = 0; i < 5; i++)
-			assert_true(is_missing(i * 300 * K4));
+			want(i * 300 * K4);
 		assert_int_equal(fill(out * 300 * K4, 9), 0);
 		for (unsigned int i = 0; i < 5; i++)
 			if (i != out)
 				assert_int_equal(next_fetch(), i * 300 * K4);
 		no_fetch();
-		assert_true(is_missing(K4));
+		want(K4);
 		assert_int_equal(next_fetch(), K4);
+		hide();
 		backing_put(b);
 		b = NULL;
 	}
@@ -698,48 +757,38 @@ static void bring(void)
 	assert_int_equal(fill(arrives, 5), 0);
 }
 
-static unsigned int asked;
-
-static bool stop_at_second(void *arg)
+static int wait_for(u64 offset, struct wait_queue *also, bool (*stop)(void *arg))
 {
-	assert_int_equal(fake_locks_held(), 0);
-	assert_ptr_equal(arg, &asked);
-	return ++asked == 2;
-}
-
-static struct wait_queue other;
-
-static void kick_other(void)
-{
-	assert_int_equal(wake_all(&other), 1);
+	return backing_wait(b, offset, &vms[0].fetches, also, stop, stop ? &asked : NULL);
 }
 
 static void test_wait(void **state)
 {
 	create(M2, 0);
+	show();
 	wait_queue_init(&other);
-	assert_int_equal(backing_wait(b, 0, NULL, NULL, NULL), 0); /* it is not missing */
+	assert_int_equal(wait_for(0, NULL, NULL), 0); /* it is not missing */
 	assert_int_equal(backing_punch(b, 0, M2), 0);
 	fake_machine.on_block = bring;
 	arrives = 9 * K4;
-	assert_int_equal(backing_wait(b, arrives, NULL, NULL, NULL), 0);
+	assert_int_equal(wait_for(arrives, NULL, NULL), 0);
 	assert_int_equal(fake_machine.blocks, 1);
-	assert_int_equal(backing_wait(b, arrives, &other, NULL, NULL), 0);
+	assert_int_equal(wait_for(arrives, &other, NULL), 0);
 	assert_int_equal(fake_machine.blocks, 1);
 	arrives = 25 * K4; /* shares its queue with the first */
-	assert_int_equal(backing_wait(b, arrives, &other, NULL, NULL), 0);
+	assert_int_equal(wait_for(arrives, &other, NULL), 0);
 	assert_int_equal(fake_machine.blocks, 2);
 	assert_false(wait_queue_active(&other));
 
 	/* A wake-up of the other queue: stop() is asked again. */
 	asked = 0;
 	fake_machine.on_block = kick_other;
-	assert_int_equal(backing_wait(b, 0, &other, stop_at_second, &asked), -EINTR);
+	assert_int_equal(wait_for(0, &other, stop_at_second), -EINTR);
 	assert_int_equal(asked, 2);
 	assert_int_equal(fake_machine.blocks, 3);
 	assert_int_equal(next_fetch(), 0); /* it was asked for */
 	asked = 1;
-	assert_int_equal(backing_wait(b, 0, &other, stop_at_second, &asked), -EINTR);
+	assert_int_equal(wait_for(0, &other, stop_at_second), -EINTR);
 	assert_int_equal(fake_machine.blocks, 3);
 	assert_false(wait_queue_active(&other));
 }
@@ -755,38 +804,43 @@ static void bring_and_punch(void)
 static void test_wait_again(void **state)
 {
 	create(M2, 0);
+	show();
 	assert_int_equal(backing_punch(b, 0, M2), 0);
 	arrives = 3 * K4;
 	fake_machine.on_block = bring_and_punch;
-	assert_int_equal(backing_wait(b, arrives, NULL, NULL, NULL), 0);
+	assert_int_equal(wait_for(arrives, NULL, NULL), 0);
 	assert_int_equal(fake_machine.blocks, 2);
 	assert_false(is_missing(arrives));
 }
 
 static void want_two(void)
 {
-	assert_true(is_missing(4 * K4));
-	assert_true(is_missing(6 * K4));
+	want(4 * K4);
+	want(6 * K4);
 }
 
 /* Who brings pages sleeps until one is wanted, or its deadline. */
 static void test_next_fetch(void **state)
 {
-	u64 offset, start;
+	struct fetch f;
+	u64 start;
 
 	create(M2, 0);
+	show();
 	assert_int_equal(backing_punch(b, 0, M2), 0);
 	fake_machine.on_block = want_two;
-	assert_int_equal(backing_next_fetch(b, &offset, fake_machine.now + 1000), 0);
-	assert_int_equal(offset, 4 * K4);
+	assert_int_equal(vm_next_fetch(&vms[0], &f, fake_machine.now + 1000), 0);
+	assert_int_equal(f.offset, 4 * K4);
 	assert_int_equal(fake_machine.blocks, 1);
 	fake_machine.on_block = NULL;
-	assert_int_equal(backing_next_fetch(b, &offset, fake_machine.now + 1000), 0);
-	assert_int_equal(offset, 6 * K4);
+	backing_put(f.backing);
+	assert_int_equal(vm_next_fetch(&vms[0], &f, fake_machine.now + 1000), 0);
+	assert_int_equal(f.offset, 6 * K4);
+	backing_put(f.backing);
 	start = fake_machine.now;
-	assert_int_equal(backing_next_fetch(b, &offset, start + 1000), -ETIMEDOUT);
+	assert_int_equal(vm_next_fetch(&vms[0], &f, start + 1000), -ETIMEDOUT);
 	assert_int_equal(fake_machine.now, start + 1000);
-	assert_false(wait_queue_active(&b->wanted));
+	assert_false(wait_queue_active(&vms[0].fetches.wanted));
 }
 
 /* A second thread that brings pages, asleep. */
@@ -795,16 +849,17 @@ static void test_wake_passed_on(void **state)
 	struct waiter w;
 
 	create(M2, 0);
+	show();
 	assert_int_equal(backing_punch(b, 0, M2), 0);
 	want_two();
-	wait_prepare(&b->wanted, &w);
+	wait_prepare(&vms[0].fetches.wanted, &w);
 	assert_int_equal(next_fetch(), 4 * K4);
 	assert_true(*w.woken); /* there is more to do */
-	wait_finish(&b->wanted, &w);
-	wait_prepare(&b->wanted, &w);
+	wait_finish(&vms[0].fetches.wanted, &w);
+	wait_prepare(&vms[0].fetches.wanted, &w);
 	assert_int_equal(next_fetch(), 6 * K4);
 	assert_false(*w.woken);
-	wait_finish(&b->wanted, &w);
+	wait_finish(&vms[0].fetches.wanted, &w);
 }
 
 /* --- everything at random -------------------------------------------------------------------- */

@@ -3,7 +3,8 @@
  * Backings in blocks of 1 GiB, which here have 8 MiB: they are one piece when all of it is zeroed,
  * and come apart when a part is moved or made missing.
  */
-/* link: hv/vm/invalidate.c vmx/ept.c vmx/ept_dirty.c vmx/ept_pages.c vmx/ept_range.c */
+/* link: hv/vm/fetch.c hv/vm/invalidate.c hv/vm/userfault.c */
+/* link: vmx/ept.c vmx/ept_dirty.c vmx/ept_pages.c vmx/ept_range.c */
 /* link: vmx/ept_unlink.c vmx/ept_walk.c */
 /* link: hv/host/chaos.c hv/host/random.c hv/host/wait.c hv/host/print.c */
 /* link: tests/unit/fake_machine.c tests/unit/fake_host.c */

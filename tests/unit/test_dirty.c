@@ -129,13 +129,12 @@ static void leave(void)
 /* What the CPU does on a write for which the TLB is not enough. False: it left the guest for it. */
 static bool walk(gpa_t gpa)
 {
-	struct backing *missing;
+	struct missing missing;
 	struct ept_mapping m;
-	u64 offset;
 
 	if (ept_lookup(&vm->vmx.ept, gpa, &m) || !(m.prot & EPT_WRITE)) {
 		leave();
-		vm_fault(vm, gpa, FAULT_WRITE, &missing, &offset);
+		vm_fault(vm, gpa, FAULT_WRITE, &missing);
 		return false;
 	}
 	if (!m.dirty && vm->vmx.pml && !fake_log(vcpu, gpa)) {
@@ -220,11 +219,10 @@ static void test_recorded(void **state)
 /* Reads are not, and a page read before is noticed when it is written. */
 static void test_reads_are_not(void **state)
 {
-	struct backing *missing;
-	u64 offset;
+	struct missing missing;
 
 	for (u64 page = 0; page < PAGES; page++)
-		assert_int_equal(vm_fault(vm, BASE + page * K4, FAULT_READ, &missing, &offset), 0);
+		assert_int_equal(vm_fault(vm, BASE + page * K4, FAULT_READ, &missing), 0);
 	assert_int_equal(read_log(1), 0);
 	guest_writes(7);
 	assert_int_equal(read_log(1), 1);
@@ -526,8 +524,7 @@ static void test_undone(void **state)
 		{ .op = SLOT_DELETE, .id = 0 },
 		slot(),
 	};
-	struct backing *missing;
-	u64 offset;
+	struct missing missing;
 
 	for (unsigned int way = 0; way < 3; way++) {
 		write_some();
@@ -535,7 +532,7 @@ static void test_undone(void **state)
 		as_vcpu(true);
 		assert_true(enter());
 		as_vcpu(false);
-		assert_int_equal(vm_fault(vm, 0, FAULT_READ, &missing, &offset), 0);
+		assert_int_equal(vm_fault(vm, 0, FAULT_READ, &missing), 0);
 		assert_int_equal(change_list(list, 2, (enum slot_way)way), -ETIMEDOUT);
 		leave();
 		assert_int_equal(read_log(1), 4);
@@ -696,6 +693,41 @@ static void test_nothing_lost(void **state)
 	assert_true(written > 1000);
 }
 
+/* A log is switched on while the guest writes: what it writes from then on is in it. */
+static void test_switched_on_beside_writes(void **state)
+{
+	unsigned int written = 0;
+
+	rng_init(&rng, 78, vm->dirty_how);
+	for (unsigned int round = 0; round < 600; round++) {
+		struct slot_change c = { .op = SLOT_FLAGS, .id = 1 };
+
+		change(c, SLOTS_ATOMIC);
+		for (unsigned int i = 0; i < 40; i++)
+			play();
+		c.flags = SLOT_LOG_DIRTY;
+		chaos_init(round);
+		fake_machine.on_spin = play;
+		change(c, (enum slot_way)(round % 3));
+		fake_machine.on_spin = NULL;
+		chaos_off();
+		for (u64 page = 0; page < 2 * PAGES; page++)
+			copy[page] = byte_of(page);
+		for (unsigned int i = 0; i < 40; i++)
+			play();
+		leave();
+		busy = true;
+		update_copy();
+		busy = false;
+		for (u64 page = 0; page < 2 * PAGES; page++) {
+			if (copy[page] != byte_of(page))
+				fail_msg("round %u: page %lu was written unnoticed", round, page);
+			written += copy[page] != 0;
+		}
+	}
+	assert_true(written > 1000);
+}
+
 #define BOTH(name)                                                                                 \
 	cmocka_unit_test_setup_teardown(test_##name, setup, teardown),                             \
 	{                                                                                          \
@@ -726,6 +758,7 @@ int main(void)
 		BOTH(undone),
 		PML(stuck_in_change),
 		BOTH(nothing_lost),
+		BOTH(switched_on_beside_writes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

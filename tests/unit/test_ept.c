@@ -221,15 +221,28 @@ static void after_store(_Atomic u64 *e)
 /* --- operations, checked
  * -------------------------------------------------------------------------- */
 
-enum op_kind { MAP, UNMAP, PROTECT, LOG, REARM };
+enum op_kind { MAP, UNMAP, PROTECT, LOG, REARM, MAP_PAGE };
 
 struct op {
 	enum op_kind kind;
 	gpa_t gpa;
-	u64 len; /* of MAP: the leaf's size; of REARM: which pages */
+	u64 len; /* of MAP: the leaf's size; of REARM: which pages; of MAP_PAGE: K4 */
 	hpa_t hpa;
 	unsigned int prot; /* of LOG and REARM: how */
 };
+
+static struct ept_hint hint; /* of the MAP_PAGE before */
+
+/* What was found the last time makes no difference. */
+static int map_page(const struct op *op)
+{
+	struct ept_hint none = { 0 };
+	int ret = ept_map_page(&ept, op->gpa, op->hpa, op->prot, &hint);
+
+	if (ret)
+		assert_int_equal(ept_map_page(&ept, op->gpa, op->hpa, op->prot, &none), ret);
+	return ret;
+}
 
 static int run(const struct op *op)
 {
@@ -238,6 +251,7 @@ static int run(const struct op *op)
 	case UNMAP: return ept_unmap(&ept, op->gpa, op->len);
 	case LOG: return ept_log_dirty(&ept, op->gpa, op->len, (enum ept_log)op->prot);
 	case REARM: return ept_rearm(&ept, op->gpa, op->len, (enum ept_log)op->prot);
+	case MAP_PAGE: return map_page(op);
 	default: return ept_protect(&ept, op->gpa, op->len, op->prot);
 	}
 }
@@ -251,7 +265,8 @@ static void predict_armed(struct ept_view *v, gpa_t gpa, u64 len, unsigned int h
 static void predict(struct ept_view *v, const struct op *op)
 {
 	switch (op->kind) {
-	case MAP: view_map(v, op->gpa, op->len, op->hpa, op->prot & EPT_RWX); break;
+	case MAP:
+	case MAP_PAGE: view_map(v, op->gpa, op->len, op->hpa, op->prot & EPT_RWX); break;
 	case UNMAP: view_map(v, op->gpa, op->len, 0, 0); break;
 	case PROTECT: view_protect(v, op->gpa, op->len, op->prot & EPT_RWX); break;
 	case LOG: predict_armed(v, op->gpa, op->len, op->prot); break;
@@ -362,7 +377,7 @@ static int checked(const struct op *op)
 	/* Something that a TLB may hold was changed: the caller must be told. */
 	if (ret == 0)
 		assert_true(view_allows(&now, &before));
-	if (op->kind == MAP)
+	if (op->kind == MAP || op->kind == MAP_PAGE)
 		assert_true(stores <= 1);
 	check_books();
 	check_dirty(op);
@@ -383,6 +398,7 @@ static void start_with(u64 caps)
 	fake_pages_reset();
 	nr_written = 0;
 	hw_plays = false;
+	hint = (struct ept_hint){ 0 };
 	assert_int_equal(ept_init(&ept, caps, PHYS_BITS), 0);
 }
 
@@ -682,6 +698,45 @@ static void test_groups(void **state)
 			free_unlinked();
 		}
 	}
+}
+
+/* Where there is a table, and nothing is mapped; whatever has become of the table in between. */
+static void test_map_page(void **state)
+{
+	MUST(-EEXIST, MAP_PAGE, 0, K4, 0, EPT_RWX); /* no table */
+	MUST(0, MAP, 5 * K4, K4, M2, EPT_RWX);
+	MUST(0, MAP_PAGE, 6 * K4, K4, K4, EPT_RWX | EPT_DIRTY);
+	assert_true(look(6 * K4, 0).dirty);
+	MUST(-EEXIST, MAP_PAGE, 6 * K4, K4, K4, EPT_RWX);
+	MUST(-EEXIST, MAP_PAGE, 5 * K4, K4, K4, EPT_RWX);
+	MUST(-EEXIST, MAP_PAGE, 511 * K4, K4, K4, EPT_RWX); /* a group that is not in use */
+	MUST(0, MAP, 511 * K4, K4, K4, EPT_RWX);
+	MUST(0, MAP_PAGE, 510 * K4, K4, K4, EPT_RWX);
+	MUST(0, MAP_PAGE, 400 * K4, K4, K4, EPT_RWX);
+	MUST(-EEXIST, MAP_PAGE, M2, K4, K4, EPT_RWX); /* another table */
+	MUST(0, MAP, M2, K4, M2, EPT_RWX);
+	MUST(0, MAP_PAGE, M2 + K4, K4, M2, EPT_READ | EPT_EXEC);
+	MUST(0, MAP_PAGE, 7 * K4, K4, K4, EPT_RWX);
+	/* Holes that are made again. */
+	MUST(1, UNMAP, 5 * K4, 2 * K4);
+	MUST(0, MAP_PAGE, 5 * K4, K4, 9 * K4, EPT_RWX);
+	/* The table goes, and waits; goes, and another is in its place; a leaf is. */
+	MUST(1, UNMAP, 0, M2);
+	MUST(-EEXIST, MAP_PAGE, 5 * K4, K4, K4, EPT_RWX);
+	free_unlinked();
+	MUST(-EEXIST, MAP_PAGE, 5 * K4, K4, K4, EPT_RWX);
+	MUST(0, MAP, 200 * K4, K4, K4, EPT_RWX);
+	MUST(-EEXIST, MAP_PAGE, 5 * K4, K4, K4, EPT_RWX);
+	MUST(0, MAP_PAGE, 201 * K4, K4, K4, EPT_RWX);
+	MUST(1, MAP, 0, M2, M2, EPT_RWX);
+	MUST(-EEXIST, MAP_PAGE, 201 * K4, K4, K4, EPT_RWX);
+	/* All of it, from above. */
+	MUST(0, MAP_PAGE, M2 + 2 * K4, K4, K4, EPT_RWX);
+	MUST(1, UNMAP, 0, 512 * G1);
+	MUST(-EEXIST, MAP_PAGE, M2 + 2 * K4, K4, K4, EPT_RWX);
+	free_unlinked();
+	MUST(0, MAP, M2, K4, K4, EPT_RWX);
+	MUST(0, MAP_PAGE, M2 + 2 * K4, K4, K4, EPT_RWX);
 }
 
 static void test_protect(void **state)
@@ -1090,14 +1145,16 @@ static struct op random_op(struct rng *r)
 	u64 size = sizes[rng_below(r, ARRAY_SIZE(sizes))];
 	struct op op = { .prot = prots[rng_below(r, ARRAY_SIZE(prots))] };
 
-	op.kind = (enum op_kind)(rng_below(r, 7) % 5); /* MAP and UNMAP twice as often */
+	op.kind = (enum op_kind)(rng_below(r, 9) % 6); /* MAP, UNMAP and PROTECT twice as often */
+	if (op.kind == MAP_PAGE)
+		size = K4;
 	op.gpa = random_gpa(r, size);
 	op.len = size;
 	if (op.kind == LOG || op.kind == REARM)
 		return random_arming(r, op);
 	if (rng_below(r, 2))
 		op.prot |= EPT_DIRTY;
-	if (op.kind == MAP) {
+	if (op.kind == MAP || op.kind == MAP_PAGE) {
 		/* Often the frame that is there already, or would be in a larger leaf. */
 		op.hpa = rng_below(r, 2) ? op.gpa & (4 * G1 - 1) : rng_below(r, 64) * size;
 	} else {
@@ -1174,6 +1231,7 @@ int main(void)
 		TEST(test_unmap_rows),
 		TEST(test_unmap_nothing),
 		TEST(test_groups),
+		TEST(test_map_page),
 		TEST(test_protect),
 		TEST(test_dirty_bits_survive),
 		TEST(test_no_dirty_bits_without_support),

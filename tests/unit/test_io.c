@@ -392,7 +392,7 @@ static void test_outs_from_missing(void **state)
 	fake_machine.on_block = ask_to_leave;
 	assert_int_equal(vcpu_run(vcpu), -EINTR);
 	assert_int_equal(vcpu_rip(vcpu), RIP); /* nothing has happened yet */
-	assert_false(vcpu->io_pending);
+	assert_int_equal(vcpu->pending, PENDING_NONE);
 	string(1, 0, 8, 1);
 	fake_machine.on_block = fixture_bring_page;
 	expect_io(0x1f0, 1, false);

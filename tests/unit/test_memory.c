@@ -44,12 +44,11 @@ static int teardown(void **state)
 	return 0;
 }
 
-static struct backing *missing;
-static u64 missing_offset;
+static struct missing missing;
 
 static int fault(gpa_t gpa, unsigned int access)
 {
-	int err = vm_fault(vm, gpa, access, &missing, &missing_offset);
+	int err = vm_fault(vm, gpa, access, &missing);
 
 	assert_int_equal(fake_locks_held(), 0);
 	return err;
@@ -740,25 +739,31 @@ static void test_own_writes_are_logged(void **state)
 
 /* --- missing pages --------------------------------------------------------------------------- */
 
+static void expect_no_fetch(void)
+{
+	struct fetch next;
+
+	assert_int_equal(vm_next_fetch(vm, &next, 0), -ETIMEDOUT);
+}
+
+/* A fault says what is missing; to have it fetched is another matter. */
 static void test_fault_on_missing(void **state)
 {
-	u64 offset;
-
 	show(BASE, 2 * M2, M2, 0);
 	assert_int_equal(backing_punch(shown, M2 + 3 * K4, K4), 0);
-	missing = NULL;
+	missing = (struct missing){ .exit = true };
 	assert_int_equal(touch(BASE + 3 * K4 + 123), -EAGAIN);
-	assert_ptr_equal(missing, shown);
-	assert_int_equal(missing_offset, M2 + 3 * K4);
+	assert_false(missing.exit);
+	assert_ptr_equal(missing.backing, shown);
+	assert_int_equal(missing.offset, M2 + 3 * K4);
+	assert_int_equal(missing.generation, atomic_load(&vm->slots.generation));
 	assert_int_equal(atomic_load(&shown->refs), 3); /* ours, the slot's, the fault's */
-	backing_put(missing);
+	backing_put(missing.backing);
 	assert_int_equal(touch(BASE + 2 * K4), 0);
 	assert_int_equal(vm_populate(vm), 0);
 	assert_int_equal(look(BASE + 3 * K4).prot, 0);
 	assert_int_equal(look(BASE + 4 * K4).prot, EPT_RWX);
-	assert_int_equal(backing_next_fetch(shown, &offset, 0), 0);
-	assert_int_equal(offset, M2 + 3 * K4);
-	assert_int_equal(backing_next_fetch(shown, &offset, 0), -ETIMEDOUT);
+	expect_no_fetch();
 	hide();
 }
 
@@ -767,12 +772,14 @@ static u8 arriving[K4];
 /* The thread that brings pages. */
 static void bring(void)
 {
-	u64 offset;
+	struct fetch next;
 
 	assert_int_equal(this_cpu()->in_guest, 0);
-	assert_int_equal(backing_next_fetch(shown, &offset, 0), 0);
-	memset(arriving, (int)(offset / K4), K4);
-	assert_int_equal(backing_fill(shown, offset, arriving), 0);
+	assert_int_equal(vm_next_fetch(vm, &next, 0), 0);
+	assert_ptr_equal(next.backing, shown);
+	memset(arriving, (int)(next.offset / K4), K4);
+	assert_int_equal(backing_fill(shown, next.offset, arriving), 0);
+	backing_put(next.backing);
 }
 
 static void test_access_waits_for_pages(void **state)

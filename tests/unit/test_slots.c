@@ -450,8 +450,7 @@ static unsigned int rights(gpa_t gpa)
 
 static void test_flags(void **state)
 {
-	struct backing *missing;
-	u64 offset;
+	struct missing missing;
 
 	for (unsigned int way = 0; way < WAYS; way++) {
 		struct slot_change c = { .op = SLOT_FLAGS, .id = 1, .flags = SLOT_READONLY };
@@ -462,7 +461,7 @@ static void test_flags(void **state)
 		assert_int_equal(change(c, (enum slot_way)way), 0);
 		assert_int_equal(slot_by_id(vm, 1)->flags, SLOT_READONLY);
 		assert_int_equal(rights(BASE), 0);
-		assert_int_equal(vm_fault(vm, BASE, FAULT_WRITE, &missing, &offset), -EPERM);
+		assert_int_equal(vm_fault(vm, BASE, FAULT_WRITE, &missing), -EPERM);
 		touch(BASE, FAULT_READ);
 		assert_int_equal(rights(BASE), EPT_READ | EPT_EXEC);
 		c.flags = 0; /* the next write finds out */

@@ -30,11 +30,10 @@ static struct {
 static void look(void)
 {
 	struct vm_slot *s = slot_find(vm, BASE);
-	struct backing *missing;
+	struct missing missing;
 	struct backing_page page;
 	struct ept_mapping m;
 	static bool looking;
-	u64 offset;
 
 	if (looking) /* at a race point of the fault below */
 		return;
@@ -47,7 +46,7 @@ static void look(void)
 	seen.second += s && s->backing == other;
 	fake_machine.cpu = fake_machine.thread = 1;
 	if (seen.fault)
-		vm_fault(vm, BASE, FAULT_WRITE, &missing, &offset);
+		vm_fault(vm, BASE, FAULT_WRITE, &missing);
 	fake_machine.cpu = fake_machine.thread = 0;
 	looking = false;
 	if (ept_lookup(&vm->vmx.ept, BASE, &m))
@@ -277,12 +276,11 @@ static void test_destroyed_beside_a_move(void **state)
 /* While the second item waits for a vCPU, another touches what the first has made. */
 static void touch_first(void)
 {
-	struct backing *missing;
-	u64 offset;
+	struct missing missing;
 
 	fake_machine.on_spin = NULL;
 	fake_machine.cpu = fake_machine.thread = 2;
-	assert_int_equal(vm_fault(vm, BASE, FAULT_WRITE, &missing, &offset), 0);
+	assert_int_equal(vm_fault(vm, BASE, FAULT_WRITE, &missing), 0);
 	assert_true(mapped(BASE));
 	fake_machine.cpu = fake_machine.thread = 0;
 }

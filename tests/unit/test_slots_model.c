@@ -214,12 +214,11 @@ static void random_list(struct rng *rng)
 
 static void random_faults(struct rng *rng)
 {
-	struct backing *missing;
-	u64 offset;
+	struct missing missing;
 
 	for (unsigned int i = 0; i < 12; i++)
 		vm_fault(vm, BASE + rng_below(rng, SPACE) * K4,
-			 rng_below(rng, 2) ? FAULT_READ : FAULT_WRITE, &missing, &offset);
+			 rng_below(rng, 2) ? FAULT_READ : FAULT_WRITE, &missing);
 }
 
 static void test_against_model(void **state)

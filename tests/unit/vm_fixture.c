@@ -197,8 +197,10 @@ void fixture_take_page(gpa_t gpa)
 
 void fixture_bring_page(void)
 {
-	u64 offset;
+	struct fetch f;
 
-	assert_int_equal(backing_next_fetch(fixture_backing(), &offset, 0), 0);
-	assert_int_equal(backing_fill(fixture_backing(), offset, aside), 0);
+	assert_int_equal(vm_next_fetch(fixture_vm, &f, 0), 0);
+	assert_ptr_equal(f.backing, fixture_backing());
+	assert_int_equal(backing_fill(f.backing, f.offset, aside), 0);
+	backing_put(f.backing);
 }
