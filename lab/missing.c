@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Experiment `missing`: memory whose pages are not there, and the three ways to hear of it.
+ *
+ *   queue   the vCPU's thread sleeps; a handler brings what the VM's queue says
+ *   exit    the fault is an exit to the vCPU's own VMM thread, which brings the page
+ *   bitmap  the same for pages that a bitmap hides
+ *
+ *   check   what each promises, and the races
+ *   fault   what one missing page costs, and what pages that are there pay for it
+ *   rate    demand paging by one vCPU and by many
+ */
+#include "lab/missing.h"
+
+static const struct param_spec missing_spec[] = {
+	PARAM_ENUM("way", 0, "how missing pages are heard of", "all", "queue", "exit", "bitmap"),
+	PARAM_U64("vcpus", 0, MISSING_MAX_VCPUS, 0,
+		  "of the rate; 0: 1, 2 and so on, one for every CPU but the first"),
+	PARAM_U64("pages", 1, MISSING_MAX_PAGES / MISSING_MAX_VCPUS, 64, "for each of them"),
+	PARAM_ENUM("region", 0, "the pages of the rate: each vCPU's own, or the same for all",
+		   "private", "overlapping", "all"),
+	PARAM_ENUM("access", 0, "the first access to each", "write", "read", "all"),
+	PARAM_U64("takes", 1, 10000000, 100, "pages taken away in a storm"),
+	PARAM_ENUM("do", 0, "which part", "all", "check", "fault", "rate"),
+	PARAM_BOOL("trace", 0, "print the trace of one missing page, for a timeline, and no more"),
+};
+
+/* The last choice is all of them. */
+static u32 chosen(const struct param_values *v, const char *key)
+{
+	u64 choice = param_number(v, key);
+
+	return choice == 2 ? 3 : (u32)BIT(choice);
+}
+
+static void read_options(const struct param_values *v, struct missing_options *o)
+{
+	u64 way = param_number(v, "way");
+
+	*o = (struct missing_options){
+		.ways = way ? (u32)BIT(way - 1) : BIT(NR_MISSING_WAYS) - 1,
+		.vcpus = (u32)param_number(v, "vcpus"),
+		.pages = (u32)param_number(v, "pages"),
+		.regions = chosen(v, "region"),
+		.access = chosen(v, "access"),
+		.takes = (u32)param_number(v, "takes"),
+	};
+}
+
+static void run_missing(const struct param_values *v)
+{
+	enum { ALL, CHECK, FAULT, RATE } what = (int)param_number(v, "do");
+	struct missing_options o;
+
+	read_options(v, &o);
+	if (param_number(v, "trace")) {
+		missing_trace(&o);
+		return;
+	}
+	if (what == ALL || what == CHECK) {
+		missing_test_rules(&o);
+		missing_test_flags();
+		missing_test_own(&o);
+		missing_test_several(&o);
+		missing_test_storms(&o);
+	}
+	if (what == ALL || what == FAULT)
+		missing_fault(&o);
+	if (what == ALL || what == RATE)
+		missing_rate(&o);
+}
+
+EXPERIMENT(missing)
+= {
+	.name = "missing",
+	.shows =
+		"memory whose pages are missing: three ways to page, their promises, how they scale",
+	.flags = EXP_NEEDS_VMX,
+	.spec = missing_spec,
+	.nr_spec = ARRAY_SIZE(missing_spec),
+	.run = run_missing,
+};
