@@ -128,17 +128,22 @@ static u32 decode_io(struct vmx_vcpu *v)
 	return VM_EXIT_IO;
 }
 
+static noinline void interrupted_delivery(struct vmx_vcpu *v, u64 q)
+{
+	vmx_requeue_event(v);
+	if ((q & INTR_INFO_NMI_IRET) && !vmx_event_queued())
+		vmcs_write(GUEST_INTERRUPTIBILITY_INFO,
+			   vmcs_read(GUEST_INTERRUPTIBILITY_INFO) | INTR_STATE_NMI);
+}
+
 /* An access to memory was not completed; it may have been one of an IRET, or of an event's
  * delivery. Returns the exit qualification. */
 static inline u64 decode_access(struct vmx_vcpu *v)
 {
 	u64 q = vmcs_read(EXIT_QUALIFICATION);
 
-	if (unlikely(vmcs_read(IDT_VECTORING_INFO) & INTR_INFO_VALID))
-		vmx_requeue_event(v);
-	if (unlikely(q & INTR_INFO_NMI_IRET) && !vmx_event_queued())
-		vmcs_write(GUEST_INTERRUPTIBILITY_INFO,
-			   vmcs_read(GUEST_INTERRUPTIBILITY_INFO) | INTR_STATE_NMI);
+	if (unlikely((vmcs_read(IDT_VECTORING_INFO) & INTR_INFO_VALID) | (q & INTR_INFO_NMI_IRET)))
+		interrupted_delivery(v, q);
 	return q;
 }
 
@@ -266,6 +271,15 @@ u64 vmx_entries_barred(void)
 	return counter_read(&vmx_barred);
 }
 
+static noinline u32 decode_failure(struct vmx_vcpu *v, u32 hw)
+{
+	if (!(hw & EXIT_FAILED_ENTRY))
+		return VM_EXIT_OTHER;
+	v->qualification = vmcs_read(EXIT_QUALIFICATION);
+	vmx_make_launchable(v, vmx_launch_guest);
+	return repair(v) ? vmx_enter(v) : VM_EXIT_ENTRY_FAILED;
+}
+
 u32 vmx_decode_exit(struct vmx_vcpu *v, u32 hw)
 {
 	if (likely(hw == EXIT_REASON_IO_INSTRUCTION))
@@ -275,9 +289,5 @@ u32 vmx_decode_exit(struct vmx_vcpu *v, u32 hw)
 		return decode_memory(v);
 	if (likely(hw < NR_EXIT_REASONS))
 		return decode(v, hw);
-	if (!(hw & EXIT_FAILED_ENTRY))
-		return VM_EXIT_OTHER;
-	v->qualification = vmcs_read(EXIT_QUALIFICATION);
-	vmx_make_launchable(v, vmx_launch_guest);
-	return repair(v) ? vmx_enter(v) : VM_EXIT_ENTRY_FAILED;
+	return decode_failure(v, hw);
 }

@@ -291,15 +291,21 @@ static noinline bool find_table(const struct ept *ept, gpa_t gpa, struct ept_hin
 	return true;
 }
 
+/* Also of a hint that is empty, to which nothing may be added as to a pointer. */
+static inline ept_entry *hinted_entry(const struct ept_hint *hint, gpa_t gpa)
+{
+	return (ept_entry *)((uintptr_t)hint->table + ept_index(gpa, 1) * sizeof(ept_entry));
+}
+
 int ept_map_page(struct ept *ept, gpa_t gpa, hpa_t hpa, unsigned int prot, struct ept_hint *hint)
 {
-	ept_entry *e = hint->table + ept_index(gpa, 1);
+	ept_entry *e = hinted_entry(hint, gpa);
 
 	if (unlikely(hint->region != gpa / EPT_SIZE_2M + 1 || hint->nr_unlinks != ept->nr_unlinks ||
 		     e < hint->first || e > hint->last)) {
 		if (!find_table(ept, gpa, hint))
 			return -EEXIST;
-		e = hint->table + ept_index(gpa, 1);
+		e = hinted_entry(hint, gpa);
 	}
 	if (unlikely(epte_present(ept_load(e))))
 		return -EEXIST;

@@ -23,21 +23,14 @@ void vcpu_repair_state(struct vcpu *vcpu)
 	vmx_repair_state(&vcpu->vmx);
 }
 
-/* Exits before the first CPUID (the code's first page) go the ordinary way. */
-static bool map_page(struct vcpu *vcpu)
-{
-	struct missing m;
-
-	return !vm_fault(vcpu->vm, vcpu->vmx.exit.mem.gpa, FAULT_READ, &m);
-}
-
 int vcpu_run_floor(struct vcpu *vcpu, const u32 answer[4], u32 *reason)
 {
 	if (vcpu_load(vcpu))
 		return -EBUSY;
+	/* Exits before the first CPUID (the code's first page) go the ordinary way. */
 	do {
 		*reason = vmx_floor(&vcpu->vmx, answer);
-	} while (*reason == VM_EXIT_MEMORY && map_page(vcpu));
+	} while (*reason == VM_EXIT_MEMORY && vcpu_handle_memory(vcpu) == RESUME_GUEST);
 	vmx_unload(&vcpu->vmx);
 	return 0;
 }
