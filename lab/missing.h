@@ -20,7 +20,7 @@
 
 #define MISSING_BASE	  0x40000000u /* the region */
 #define MISSING_SLOT	  1	      /* its id; low memory has 0 */
-#define MISSING_MAX_PAGES 508	      /* less than 2 MiB: every page is mapped by itself */
+#define MISSING_MAX_PAGES 512
 #define MISSING_MAX_VCPUS 7
 #define MISSING_VALUE	  0x01020304u /* what every word of page n holds, plus n */
 
@@ -63,7 +63,8 @@ struct missing_config {
 	bool present;  /* an ordinary backing, all there and nothing hidden */
 	u32 first_cpu; /* vCPU i runs on CPU (first_cpu + i) % nr_cpus */
 	bool traced;
-	/* In the vCPU's thread, when its run ended with a memory fault. Default: bring the page. */
+	/* In the vCPU's thread, when its run ended with a memory fault; and in the handler's.
+	   Default: bring the page. */
 	void (*fault)(struct missing_vcpu *v, u64 offset);
 };
 
@@ -130,6 +131,12 @@ int missing_bring(struct missing_vm *m, u64 offset);
 /** missing_take - make pages missing, or hide them, again. An error of backing_punch(). */
 int missing_take(struct missing_vm *m, u64 offset, u64 len);
 
+/* lab/missing_vmm.c, for lab/missing_vm.c */
+void missing_run_vcpu(void *arg); /* a struct missing_vcpu: its thread */
+void missing_bring_reported(struct missing_vcpu *v, u64 offset); /* what .fault is by default */
+/* As a handler, until @over() says so. */
+void missing_serve_until(struct missing_vm *m, bool (*over)(struct missing_vm *m));
+
 /** missing_slot - the change that creates the region's slot, or gives it these flags. */
 struct slot_change missing_slot(struct missing_vm *m, enum slot_op op, u32 flags);
 u32 missing_flags(struct missing_vm *m); /* those of its way */
@@ -140,7 +147,11 @@ void missing_begin(struct missing_vm *m, u32 job, u32 count, u32 apart);
 /** missing_done - whether all have done it, or one has failed. */
 bool missing_done(struct missing_vm *m);
 
-/** missing_finish - until then, busily. False: it takes too long, or one has failed. */
+/**
+ * missing_finish - until then, busily. False: it takes too long, or one has failed.
+ *
+ * With WAY_QUEUE and no other handler the calling thread is the handler meanwhile.
+ */
 bool missing_finish(struct missing_vm *m);
 
 /** missing_free_run - job after job, or an end of it. False: they do not come to an end. */
@@ -154,6 +165,17 @@ u64 missing_exits(struct missing_vm *m);
 
 /** missing_sample - when vCPU @i made its n-th access of a timed job: before, or after it. */
 u32 missing_sample(struct missing_vm *m, u32 i, u32 n, bool after);
+
+/* Parameters of a metric: those that are not 0. */
+struct missing_params {
+	const char *way;
+	u64 vcpus;
+	const char *part;
+};
+
+/** missing_metric - metric_samples() with them. Returns the median. */
+u64 missing_metric(const char *name, const char *unit, u64 *samples, u32 n,
+		   const struct missing_params *what);
 
 /* Longer than anything takes that works, chaos included. */
 #define MISSING_SOON 20000000

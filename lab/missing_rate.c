@@ -13,9 +13,6 @@
 #include "hv/host/trace.h"
 #include "lab/missing.h"
 
-#define MAX_SAMPLES MISSING_MAX_PAGES
-#define POLL	    2000
-
 /* As posted, pages a millisecond on a machine with 256 CPUs, for 1, 2, 4, ... 256 vCPUs. */
 static const u16 posted[2][9] = {
 	{ 150, 191, 210, 155, 130, 108, 86, 62, 36 },
@@ -50,23 +47,15 @@ static struct {
 	u64 asleep, got, there; /* when */
 } page[MISSING_MAX_PAGES];
 
-static u64 samples[MAX_SAMPLES];
+static u64 samples[NR_PARTS][MISSING_MAX_PAGES];
 
-static void serve(u64 end)
+static void bring_timed(struct missing_vcpu *v, u64 offset)
 {
-	struct fetch f;
+	u64 i = offset / PAGE_SIZE;
 
-	while (!missing_done(&m) && ticks_now() < end) {
-		u64 i;
-
-		if (vm_next_fetch(m.vm, &f, ticks_now() + POLL))
-			continue;
-		i = f.offset / PAGE_SIZE;
-		page[i].got = ticks_now();
-		missing_bring(&m, f.offset);
-		page[i].there = ticks_now();
-		backing_put(f.backing);
-	}
+	page[i].got = ticks_now();
+	missing_bring(v->m, offset);
+	page[i].there = ticks_now();
 }
 
 /* The runs of all vCPUs are over: their CPUs record nothing any more. */
@@ -83,19 +72,9 @@ static void find_sleeps(void)
 	}
 }
 
-static u32 sample_of(const struct shape *s, u64 i, bool after)
+static u32 sample_of(const struct shape *s, u32 i, bool after)
 {
-	return missing_sample(&m, (u32)i / s->pages, (u32)i % s->pages, after);
-}
-
-static u64 part_of(const struct shape *s, u64 i, enum part part)
-{
-	switch (part) {
-	case TO_SLEEP: return (u32)((u32)page[i].asleep - sample_of(s, i, false));
-	case QUEUED: return page[i].got - page[i].asleep;
-	case BROUGHT: return page[i].there - page[i].got;
-	default: return (u32)(sample_of(s, i, true) - (u32)page[i].there);
-	}
+	return missing_sample(&m, i / s->pages, i % s->pages, after);
 }
 
 /* How many accesses are under way when the handler takes page @i, that one included. */
@@ -114,30 +93,27 @@ static u64 queue_length(const struct shape *s, u64 i)
 	return n;
 }
 
-static u64 p50(const struct shape *s, const char *name, const char *unit, const char *part)
-{
-	u32 n = s->vcpus * s->pages;
-	const struct metric_param p[] = { { .key = "vcpus", .value = s->vcpus },
-					  { .key = "part", .word = part } };
-
-	metric_samples(name, unit, samples, n, p, part ? 2 : 1);
-	return samples[(n - 1) / 2];
-}
-
 static void break_down(const struct shape *s)
 {
+	struct missing_params what = { .vcpus = s->vcpus };
 	u64 median[NR_PARTS], length;
 	u32 n = s->vcpus * s->pages;
 
 	find_sleeps();
+	for (u32 i = 0; i < n; i++) {
+		samples[TO_SLEEP][i] = (u32)page[i].asleep - sample_of(s, i, false);
+		samples[QUEUED][i] = page[i].got - page[i].asleep;
+		samples[BROUGHT][i] = page[i].there - page[i].got;
+		samples[WOKEN][i] = sample_of(s, i, true) - (u32)page[i].there;
+	}
 	for (enum part part = 0; part < NR_PARTS; part++) {
-		for (u32 i = 0; i < n; i++)
-			samples[i] = part_of(s, i, part);
-		median[part] = p50(s, "missing.queue", "ticks", part_name[part]);
+		what.part = part_name[part];
+		median[part] = missing_metric("missing.queue", "ticks", samples[part], n, &what);
 	}
 	for (u32 i = 0; i < n; i++)
-		samples[i] = queue_length(s, i);
-	length = p50(s, "missing.queue_length", "count", NULL);
+		samples[0][i] = queue_length(s, i);
+	what.part = NULL;
+	length = missing_metric("missing.queue_length", "count", samples[0], n, &what);
 	ktap_note(
 		"queue, %u vCPUs: a page takes %llu ticks to the queue, %llu in it, %llu with "
 		"the handler, %llu until the guest goes on; the queue has %llu",
@@ -171,15 +147,14 @@ static u64 run_shape(const struct shape *s)
 	const struct missing_config c = { .way = s->way,
 					  .vcpus = s->vcpus,
 					  .pages = apart ? s->pages * s->vcpus : s->pages,
-					  .first_cpu = 1 };
-	u64 ticks = 0, end = ticks_now() + MISSING_SOON;
+					  .first_cpu = 1,
+					  .fault = s->way == WAY_QUEUE ? bring_timed : NULL };
+	u64 ticks = 0;
 	bool ok;
 
 	if (!missing_run(&m, &c))
 		return 0;
 	missing_begin(&m, s->job, s->pages, apart);
-	if (s->way == WAY_QUEUE)
-		serve(end);
 	ok = missing_finish(&m);
 	if (ok) {
 		ticks = ticks_of(s);
@@ -237,6 +212,10 @@ static void print_curves(enum region region, u32 job, u32 least, u32 most)
 			(unsigned long long)r[1], (unsigned long long)p[1],
 			(unsigned long long)r[2], (unsigned long long)p[2]);
 	}
+}
+
+static void print_posted(void)
+{
 	ktap_note("posted for KVM, on 256 CPUs: pages per ms");
 	for (unsigned int i = 0; i < ARRAY_SIZE(posted[0]); i++)
 		ktap_note("%3u vCPUs: queue %5u (%4u)  exit %5u (%4u)", 1u << i, posted[0][i],
@@ -272,4 +251,5 @@ void missing_rate(const struct missing_options *o)
 		for (u32 i = 0; i < 2; i++)
 			if (o->regions & BIT(region) && o->access & BIT(i))
 				scale(o, region, i ? MISSING_READ : MISSING_WRITE);
+	print_posted();
 }

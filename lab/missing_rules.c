@@ -381,10 +381,8 @@ static bool same_again(bool look)
 	if (look)
 		vcpu_request(vcpu(), REQ_LOOK);
 	return !vcpu_run(vcpu()) && run->reason == RUN_EXIT_MEMORY_FAULT &&
-	       run->memory_fault.flags == before.memory_fault.flags &&
-	       run->memory_fault.gpa == before.memory_fault.gpa &&
-	       run->memory_fault.size == before.memory_fault.size && !vcpu_get_regs(vcpu(), &r) &&
-	       state_right(&r);
+	       !memcmp(&run->memory_fault, &before.memory_fault, sizeof(run->memory_fault)) &&
+	       !vcpu_get_regs(vcpu(), &r) && state_right(&r);
 }
 
 /* Asked to leave meanwhile: no word of the fault, and it comes again. */

@@ -205,62 +205,22 @@ static bool get_on(void)
 	return missing_until(&m, moved);
 }
 
-/* --- resolving races faults ------------------------------------------------------------------ */
+/* --- what makes a fault begin anew ----------------------------------------------------------- */
 
-/* With one CPU for the two of them if need be. */
-static void storm(enum missing_way way, u32 takes)
+/* Where there is no slot for a moment there is no code to decode. */
+static enum slot_way any_way(struct rng *rng)
 {
-	u32 vcpus = (u32)min_u64(nr_cpus > 2 ? nr_cpus - 2 : 1, MISSING_MAX_VCPUS);
-	const char *name = missing_way_name[way];
-	struct thread *t = NULL;
-	struct rng rng;
-	u64 exits;
-	bool ok;
+	enum slot_way way = (enum slot_way)rng_below(rng, 3);
 
-	if (!begin(way, false, vcpus, CODE))
-		return;
-	rng_init(&rng, run_options.seed, 20 + way);
-	ok = !thread_create(&t, nr_cpus > 2 ? nr_cpus - 1 : 0, "bring", bring_all_the_time,
-			    (void *)(uintptr_t)(30 + way));
-	run_free();
-	for (u32 n = 0; n < takes && ok; n++) {
-		unsigned int i = (unsigned int)rng_below(&rng, PAGES);
-
-		ok = !take(i);
-		if (rng_below(&rng, 2)) {
-			/* About when it is missed. */
-			spin_ticks(rng_below(&rng, SHORT_GAP));
-			bring(i);
-		}
-		if (n % 32 == 31)
-			ok &= get_on();
-		wait_a_moment(&rng);
-	}
-	ok &= missing_free_run(&m, false);
-	exits = missing_exits(&m);
-	ktap_result(ok && !atomic_load(&failed),
-		    "%s: pages come and go under %u vCPUs, and none of these is left behind", name,
-		    vcpus);
-	ktap_result(missing_intact(&m), "%s: once a page has come nobody reads older bytes of it",
-		    name);
-	ktap_note("%u pages taken, %llu brought, %llu exits", takes,
-		  (unsigned long long)atomic_load(&brought), (unsigned long long)exits);
-	if (way == WAY_QUEUE)
-		ktap_result(!exits, "queue: a slot without a flag has no memory-fault exit");
-	atomic_store(&over, true);
-	if (t)
-		thread_join(t);
-	missing_destroy(&m);
+	return way == SLOTS_LIVE && atomic_load(&m.v[0].box->call) ? SLOTS_ATOMIC : way;
 }
-
-/* --- everything but that --------------------------------------------------------------------- */
 
 static int replace(struct rng *rng)
 {
 	struct slot_change list[2] = { { .op = SLOT_DELETE, .id = MISSING_SLOT },
 				       missing_slot(&m, SLOT_CREATE, missing_flags(&m)) };
 
-	return vm_change_slots(m.vm, list, 2, (enum slot_way)rng_below(rng, 3), NULL);
+	return vm_change_slots(m.vm, list, 2, any_way(rng), NULL);
 }
 
 static int split_and_merge(struct rng *rng)
@@ -281,7 +241,7 @@ static int log_dirty(struct rng *rng)
 	u32 flags = rng_below(rng, 2) ? SLOT_LOG_DIRTY & vm_slot_flags(m.vm) : 0;
 	struct slot_change c = missing_slot(&m, SLOT_FLAGS, missing_flags(&m) | flags);
 
-	return vm_change_slots(m.vm, &c, 1, (enum slot_way)rng_below(rng, 3), NULL);
+	return vm_change_slots(m.vm, &c, 1, any_way(rng), NULL);
 }
 
 static int hold(struct rng *rng)
@@ -293,7 +253,7 @@ static int hold(struct rng *rng)
 	return err ? err : vm_resume(&h);
 }
 
-/* Whatever makes a fault begin anew. A page that is missing cannot be moved. */
+/* A page that is missing cannot be moved. */
 static int disturb(struct rng *rng)
 {
 	u64 offset = rng_below(rng, PAGES) * PAGE_SIZE;
@@ -309,36 +269,75 @@ static int disturb(struct rng *rng)
 	}
 }
 
-/* @way's flags on a slot whose pages are all there; or none, and pages that come and go. */
-static void disturbances(enum missing_way way, u32 n)
+/* --- storms ---------------------------------------------------------------------------------- */
+
+/* Perhaps it is back at once, about when it is missed. */
+static int take_one(struct rng *rng)
 {
-	bool present = way != WAY_QUEUE;
-	u32 vcpus = (u32)min_u64(nr_cpus - 1, MISSING_MAX_VCPUS);
-	struct thread *t = NULL;
-	struct rng rng;
+	unsigned int i = (unsigned int)rng_below(rng, PAGES);
+	int err = take(i);
+
+	if (rng_below(rng, 2)) {
+		spin_ticks(rng_below(rng, SHORT_GAP));
+		bring(i);
+	}
+	return err;
+}
+
+static int rage(u32 times, bool calm, struct rng *rng)
+{
 	int err = 0;
 
-	/* Nothing is called: where there is no slot for a moment there is no code to decode. */
-	if (!begin(way, present, vcpus, 0))
-		return;
-	rng_init(&rng, run_options.seed, 40 + way);
-	if (!present)
-		err = thread_create(&t, 0, "bring", bring_all_the_time, (void *)50ull);
 	run_free();
-	for (u32 i = 0; i < n && !err; i++) {
-		err = disturb(&rng);
-		if (!present && !err)
-			err = take((unsigned int)rng_below(&rng, PAGES));
-		wait_a_moment(&rng);
+	for (u32 n = 0; n < times && !err; n++) {
+		if (calm || !rng_below(rng, 4))
+			err = disturb(rng);
+		if (!err && !m.config.present)
+			err = take_one(rng);
+		if (n % 32 == 31 && !get_on())
+			err = -ETIMEDOUT;
+		wait_a_moment(rng);
 	}
 	if (!missing_free_run(&m, false))
 		err = -ETIMEDOUT;
-	ktap_result(!err && !missing_exits(&m) && missing_intact(&m),
-		    "%s: under moves, slot changes and pauses %s is ever reported missing",
-		    missing_way_name[way],
-		    present ? "no page that is there" : "nothing without a flag");
 	if (err)
 		ktap_note("%s", errno_name(err));
+	return err ? err : atomic_load(&failed);
+}
+
+/*
+ * Pages come and go, and what a fault has found changes. @calm: where that may never be an exit: in
+ * a slot with a flag whose pages are all there, or in one without.
+ */
+static void storm(enum missing_way way, u32 times, bool calm)
+{
+	u32 vcpus = (u32)min_u64(nr_cpus > 2 ? nr_cpus - 2 : 1, MISSING_MAX_VCPUS);
+	const char *name = missing_way_name[way];
+	bool present = calm && way != WAY_QUEUE;
+	struct thread *t = NULL;
+	struct rng rng;
+	u64 exits;
+	bool ok;
+
+	if (!begin(way, present, vcpus, calm ? 0 : CODE))
+		return;
+	rng_init(&rng, run_options.seed, 20 + 2 * way + calm);
+	ok = present || !thread_create(&t, nr_cpus > 2 ? nr_cpus - 1 : 0, "bring",
+				       bring_all_the_time, (void *)(uintptr_t)(30 + way));
+	ok = ok && !rage(times, calm, &rng);
+	exits = missing_exits(&m);
+	if (calm) {
+		ktap_result(ok && !exits && missing_intact(&m),
+			    "%s: under moves, slot changes and pauses %s is ever reported missing",
+			    name, present ? "no page that is there" : "nothing without a flag");
+	} else {
+		ktap_result(ok, "%s: pages come and go under %u vCPUs, and none is left behind",
+			    name, vcpus);
+		ktap_result(missing_intact(&m),
+			    "%s: once a page has come nobody reads older bytes of it", name);
+		ktap_note("%u pages taken, %llu brought, %llu exits", times,
+			  (unsigned long long)atomic_load(&brought), (unsigned long long)exits);
+	}
 	atomic_store(&over, true);
 	if (t)
 		thread_join(t);
@@ -350,8 +349,6 @@ void missing_test_storms(const struct missing_options *o)
 	if (!needs_cpus(2, "pages come and go under vCPUs"))
 		return;
 	for (enum missing_way way = 0; way < NR_MISSING_WAYS; way++)
-		if (o->ways & BIT(way)) {
-			storm(way, o->takes);
-			disturbances(way, o->takes / 2);
-		}
+		for (unsigned int calm = 0; calm < 2 && o->ways & BIT(way); calm++)
+			storm(way, o->takes >> calm, calm);
 }

@@ -10,29 +10,13 @@
 #define WARM   2   /* pages before the one that is shown */
 #define BEFORE 300 /* ticks that are shown before and after */
 #define AFTER  300
-#define LONG   20000 /* nothing takes longer */
 
 static struct missing_vm m;
 
 static void bring_traced(struct missing_vcpu *v, u64 offset)
 {
-	trace("page: bring", offset, 0);
-	trace(missing_bring(v->m, offset) ? "page: was there" : "page: is there", offset, 0);
-}
-
-static void serve_traced(void)
-{
-	u64 end = ticks_now() + LONG;
-	struct fetch f;
-
-	while (!missing_done(&m) && ticks_now() < end) {
-		if (vm_next_fetch(m.vm, &f, ticks_now() + BEFORE))
-			continue;
-		trace("handler: begin", f.offset, 0);
-		bring_traced(&m.v[0], f.offset);
-		backing_put(f.backing);
-		trace("handler: end", f.offset, 0);
-	}
+	trace("bring: begin", offset, 0);
+	trace(missing_bring(v->m, offset) ? "bring: was there" : "bring: end", offset, 0);
 }
 
 /* All vCPUs touch page @i. */
@@ -49,8 +33,6 @@ static bool touch(u32 i)
 	trace("touch: asked for", i, 0);
 	for (u32 n = 0; n < m.config.vcpus; n++)
 		atomic_fetch_add(&m.v[n].box->go, 1);
-	if (m.config.way == WAY_QUEUE)
-		serve_traced();
 	return missing_finish(&m) && missing_intact(&m);
 }
 
@@ -68,6 +50,8 @@ static bool show(enum missing_way way, u32 vcpus)
 
 	if (!missing_run(&m, &c))
 		return false;
+	if (way == WAY_QUEUE)
+		ok = !missing_serve(&m, 0);
 	for (u32 i = 0; i <= WARM && ok; i++) {
 		spin_ticks(2 * BEFORE);
 		start = ticks_now() - BEFORE;

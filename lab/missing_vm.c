@@ -1,123 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The VM that experiment `missing` works on: see lab/missing.h. */
+/* The VM that experiment `missing` works on: making it, and telling its guests what to do. */
 #include "hv/host/errno.h"
 #include "hv/host/mem.h"
+#include "hv/host/metric.h"
 #include "hv/host/print.h"
 #include "hv/host/string.h"
 #include "lab/missing.h"
 
 extern const u8 missing_guest_start[], missing_guest_end[];
 
-#define POLL 20000 /* ticks after which a handler without work looks whether it is to stop */
-
 const char *const missing_way_name[NR_MISSING_WAYS] = { "queue", "exit", "bitmap" };
-
-/* --- pages ----------------------------------------------------------------------------------- */
-
-/* Nobody else writes a hidden page: the bitmap cannot tell who does. */
-static int show(struct missing_vm *m, u64 offset)
-{
-	u64 page = offset / PAGE_SIZE, bit = BIT(page % 64);
-	int err;
-
-	if (atomic_fetch_or(&m->claimed[page / 64], bit) & bit) {
-		while (userfault_hides(m->hidden, offset))
-			thread_yield();
-		return -EEXIST;
-	}
-	err = backing_write(m->mem, offset, m->source + offset, PAGE_SIZE);
-	if (!err)
-		userfault_clear_page(m->hidden, offset);
-	return err;
-}
-
-int missing_bring(struct missing_vm *m, u64 offset)
-{
-	return m->hidden ? show(m, offset) : backing_fill(m->mem, offset, m->source + offset);
-}
-
-int missing_take(struct missing_vm *m, u64 offset, u64 len)
-{
-	int err;
-
-	if (!m->hidden)
-		return backing_punch(m->mem, offset, len);
-	err = userfault_set(m->hidden, offset, len);
-	for (u64 page = offset / PAGE_SIZE; page < (offset + len) / PAGE_SIZE; page++)
-		atomic_fetch_and(&m->claimed[page / 64], ~BIT(page % 64));
-	return err;
-}
-
-static void serve(void *arg)
-{
-	struct missing_vm *m = arg;
-	struct fetch f;
-
-	while (!atomic_load(&m->stop)) {
-		if (vm_next_fetch(m->vm, &f, ticks_now() + POLL))
-			continue;
-		m->order[atomic_fetch_add(&m->served, 1) % ARRAY_SIZE(m->order)] =
-			(u16)(f.offset / PAGE_SIZE);
-		missing_bring(m, f.offset);
-		backing_put(f.backing);
-	}
-}
-
-int missing_serve(struct missing_vm *m, u32 cpu)
-{
-	return thread_create(&m->handler, cpu, "handler", serve, m);
-}
-
-/* --- a vCPU's thread ------------------------------------------------------------------------- */
-
-static void end_badly(struct missing_vcpu *v, int err)
-{
-	const struct vcpu_run *run = &v->vcpu->run;
-
-	v->what = "cannot run";
-	if (!err)
-		v->what = run->reason == RUN_EXIT_ERROR ? run->error.what
-							: "left for a strange reason";
-	atomic_store(&v->error, err ? err : -EIO);
-}
-
-static __always_inline void handle_exit(struct missing_vcpu *v)
-{
-	const struct vcpu_run *run = &v->vcpu->run;
-	u64 offset = run->memory_fault.gpa - MISSING_BASE;
-
-	if (likely(run->reason == RUN_EXIT_MEMORY_FAULT && offset < v->m->size)) {
-		v->m->config.fault(v, offset);
-		atomic_fetch_add_explicit(&v->exits, 1, memory_order_release);
-	} else if (run->reason == RUN_EXIT_MMIO && run->mmio.gpa >= MISSING_BASE) {
-		atomic_fetch_add(&v->holes, 1);
-	} else {
-		end_badly(v, 0);
-	}
-}
-
-static void run_vcpu(void *arg)
-{
-	struct missing_vcpu *v = arg;
-	bool over = false;
-
-	while (!over && !atomic_load(&v->error)) {
-		int err = vcpu_run(v->vcpu);
-
-		if (likely(!err))
-			handle_exit(v);
-		else if (err == -EINTR)
-			over = vm_wait_resumed(v->m->vm);
-		else
-			end_badly(v, err);
-	}
-	vcpu_unload(v->vcpu);
-}
-
-static void bring_reported(struct missing_vcpu *v, u64 offset)
-{
-	missing_bring(v->m, offset);
-}
 
 /* --- the whole ------------------------------------------------------------------------------- */
 
@@ -214,7 +106,7 @@ int missing_create(struct missing_vm *m, const struct missing_config *c)
 	if (!c->code.start)
 		m->config.code = (struct tiny_code){ missing_guest_start, missing_guest_end };
 	if (!c->fault)
-		m->config.fault = bring_reported;
+		m->config.fault = missing_bring_reported;
 	err = tiny_create_many(&m->tiny, m->config.code, 0);
 	if (err)
 		return err;
@@ -240,7 +132,7 @@ int missing_start(struct missing_vm *m)
 
 		fmt_print(name, sizeof(name), "vcpu%u", i);
 		err = thread_create(&m->v[i].thread, (m->config.first_cpu + i) % nr_cpus, name,
-				    run_vcpu, &m->v[i]);
+				    missing_run_vcpu, &m->v[i]);
 		if (err)
 			return err;
 	}
@@ -333,7 +225,11 @@ bool missing_until(struct missing_vm *m, bool (*met)(struct missing_vm *m))
 
 bool missing_finish(struct missing_vm *m)
 {
-	bool done = missing_until(m, missing_done);
+	bool done;
+
+	if (m->config.way == WAY_QUEUE && !m->handler)
+		missing_serve_until(m, missing_done);
+	done = missing_until(m, missing_done);
 
 	for (u32 i = 0; i < m->config.vcpus; i++)
 		done &= !atomic_load(&m->v[i].error);
@@ -383,4 +279,20 @@ u32 missing_sample(struct missing_vm *m, u32 i, u32 n, bool after)
 	const u32 *samples = (const u32 *)(const void *)(m->ram + MISSING_SAMPLES + i * PAGE_SIZE);
 
 	return samples[2 * n + after];
+}
+
+u64 missing_metric(const char *name, const char *unit, u64 *samples, u32 n,
+		   const struct missing_params *what)
+{
+	struct metric_param p[3];
+	unsigned int nr = 0;
+
+	if (what->way)
+		p[nr++] = (struct metric_param){ .key = "way", .word = what->way };
+	if (what->vcpus)
+		p[nr++] = (struct metric_param){ .key = "vcpus", .value = what->vcpus };
+	if (what->part)
+		p[nr++] = (struct metric_param){ .key = "part", .word = what->part };
+	metric_samples(name, unit, samples, n, p, nr);
+	return samples[(n - 1) / 2];
 }
