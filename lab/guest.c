@@ -3,8 +3,10 @@
 #include "hv/host/bootinfo.h"
 #include "hv/host/machine.h"
 #include "hv/host/mem.h"
+#include "hv/host/print.h"
 #include "hv/host/string.h"
 #include "lab/experiment.h"
+#include "lab/hopper.h"
 #include "lab/vmm.h"
 
 static const struct param_spec guest_spec[] = {
@@ -13,6 +15,8 @@ static const struct param_spec guest_spec[] = {
 	PARAM_TEXT("append", 0, 512, "", "the guest's command line"),
 	PARAM_BOOL("populate", 0, "zero and map all of its memory before it starts"),
 	PARAM_BOOL("x2apic", 1, "the guest's local APICs have x2APIC mode"),
+	PARAM_U64("hop", 0, 1000000000, 0,
+		  "ticks between two moves of all its vCPUs to another VM, 0: none"),
 	PARAM_U64("seconds", 0, 1000000, 0, "time limit in seconds of the TSC, 0: none"),
 };
 
@@ -31,7 +35,9 @@ static void run_module(const struct param_values *params)
 		.hide_x2apic = !param_number(params, "x2apic"),
 	};
 	const struct boot_module *m = boot_info.module;
+	static struct hopper hopper; /* large */
 	struct vmm_result result;
+	int err;
 
 	if (!boot_info.nr_modules)
 		machine_exit(RUN_USAGE, "guest: no program was given (boot module 0)");
@@ -46,7 +52,16 @@ static void run_module(const struct param_values *params)
 		out->size = m[i].len;
 		out->cmdline = m[i].cmdline;
 	}
-	if (vmm_run(&config, &result))
+	hopper.every = param_number(params, "hop");
+	if (hopper.every)
+		hopper_use(&hopper, &config);
+	err = vmm_run(&config, &result);
+	if (hopper.every) {
+		hopper_end(&hopper);
+		printk("stillpoint: %llu moves, %llu of them inexact\n",
+		       (unsigned long long)hopper.hops, (unsigned long long)hopper.changed);
+	}
+	if (err)
 		machine_exit(RUN_USAGE, "guest: %s", result.why);
 	machine_exit(result.status, "guest: %s", result.why);
 }

@@ -39,13 +39,19 @@ static void run_vcpu(void *arg)
 {
 	struct vcpu_thread *t = arg;
 	struct vmm *vmm = t->vmm;
+	const struct vmm_config *config = vmm->config;
+	bool over = false;
 	int err;
 
 	do {
 		err = vcpu_run(t->vcpu);
-		if (!err)
+		if (!err) {
 			say_failure(t->vcpu);
-	} while (!err && !board_handle(&vmm->board, t->vcpu));
+			over = board_handle(&vmm->board, t->vcpu);
+		}
+		if (config->turn && !over)
+			err = config->turn(&t->vcpu, err, config->arg);
+	} while (!err && !over);
 	if (err && err != -EINTR)
 		board_end(&vmm->board, RUN_PANIC, "vCPU %u cannot run: %s", t->vcpu->id,
 			  errno_name(err));
@@ -189,6 +195,12 @@ static int run_guest(struct vmm *vmm, const struct vmm_config *config, struct vc
 		return err;
 	}
 	err = load(vmm, config, out);
+	if (!err && config->ready) {
+		err = config->ready(&vmm->board, config->arg);
+		if (err)
+			fmt_print(out->why, sizeof(out->why), "cannot prepare the guest: %s",
+				  errno_name(err));
+	}
 	if (!err) {
 		err = start_beside(vmm);
 		if (!err)

@@ -24,6 +24,16 @@ struct vmm_config {
 	/* Called in a thread of its own, on the last CPU, while the guest runs; may be NULL.
 	 * Returns when *ended is true. */
 	void (*beside)(struct vm *vm, _Atomic bool *ended, void *arg);
+	/*
+	 * Called with the board when everything is there and nothing runs yet; may be NULL. Returns
+	 * 0 or a negative errno.
+	 */
+	int (*ready)(struct board *board, void *arg);
+	/*
+	 * Called in each vCPU's thread when vcpu_run() has returned @err and its exit was served;
+	 * may be NULL. May change with which vCPU the thread goes on. Returns 0 to go on, or @err.
+	 */
+	int (*turn)(struct vcpu **vcpu, int err, void *arg);
 	void *arg;
 };
 

@@ -42,6 +42,9 @@ void vmx_lazy_import(struct vmx_vcpu *v, const struct vmx_state *s);
 void vmx_state_fields(const struct vmx_state *s, u64 field[VMCS_GUEST_FIELDS]);
 bool vmx_state_has_pdptes(const struct vmx_state *s);
 u32 vmx_xstate_bytes(const u8 *area);
+/* vmx/save_plain.c: whether the entry's rules for the guest and for events are plainly obeyed */
+bool vmx_state_is_plain(const struct vmx_state *s);
+bool vmx_is_canonical(u64 address);
 
 /* vmx/msr_bitmap.c */
 int vmx_msr_bitmap_init(void);

@@ -66,18 +66,12 @@ static const char *check_xstate(const struct vmx_state *s)
 		       : "the layout of the extended state: not this CPU's";
 }
 
-static bool is_canonical(u64 address)
-{
-	s64 high = (s64)address >> (vmx_caps.lin_bits - 1);
-
-	return high == 0 || high == -1;
-}
-
 static const char *check_lazy(const struct vmx_state *s)
 {
 	if ((s->dr6 & ~DR6_CHANGING) != DR6_OTHERS)
 		return "bits of DR6 that a guest does not have";
-	if (!is_canonical(s->lstar) || !is_canonical(s->cstar) || !is_canonical(s->kernel_gs_base))
+	if (!vmx_is_canonical(s->lstar) || !vmx_is_canonical(s->cstar) ||
+	    !vmx_is_canonical(s->kernel_gs_base))
 		return "LSTAR, CSTAR and KERNEL_GS_BASE must be canonical";
 	if (s->sfmask >> 32)
 		return "bits 63:32 of SFMASK must be 0";
@@ -172,6 +166,8 @@ bool vmx_may_restore(const struct vmx_state *s, u64 cr4_may, char *why, size_t s
 		fmt_print(why, size, "%s", bad);
 		return false;
 	}
+	if (likely(vmx_state_is_plain(s)))
+		return true;
 	fill_guest(guest, s);
 	return !vmcs_check(&vmx_caps, &r, AREA_EVENT | AREA_GUEST, refuse, &refusal);
 }

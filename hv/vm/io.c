@@ -176,13 +176,13 @@ static noinline int complete_string(struct vcpu *vcpu)
 
 	if (vcpu->pending == PENDING_STRING)
 		vcpu->string.data = vcpu->run.io.data;
+	vcpu->run.reason = RUN_EXIT_NONE;
 	/* It writes memory: not while the VM is held, then, and nothing has changed. */
 	if (vm_is_held(vcpu->vm)) {
 		vcpu->pending = PENDING_STORE;
 		return -EINTR;
 	}
 	vcpu->pending = PENDING_NONE;
-	vcpu->run.reason = RUN_EXIT_NONE;
 	if (in)
 		return store_element(vcpu);
 	advance_string(vcpu);

@@ -56,8 +56,7 @@ static bool may_be(unsigned int offset, u32 v)
 {
 	switch (offset) {
 	case LAPIC_ID: /* in x2APIC mode these two are given */
-	case LAPIC_LDR:
-	case LAPIC_ISR ... LAPIC_ESR - 1: return true;
+	case LAPIC_LDR: return true;
 	case LAPIC_VERSION: return v == LAPIC_VERSION_VALUE;
 	case LAPIC_PPR: return v <= 0xff;
 	case LAPIC_DFR: return (v & XAPIC_DFR_ONES) == XAPIC_DFR_ONES;
@@ -66,11 +65,15 @@ static bool may_be(unsigned int offset, u32 v)
 	}
 }
 
+/* The arrays of vectors are anything. */
 bool lapic_registers_may_be(const u32 reg[NR_LAPIC_REGS])
 {
-	for (unsigned int n = 0; n < NR_LAPIC_REGS; n++)
+	for (unsigned int n = 0; n < NR_LAPIC_REGS; n++) {
+		if (n == LAPIC_ISR / 16)
+			n = LAPIC_ESR / 16;
 		if (reg[n] & ~(regs[n].written | regs[n].read_only) && !may_be(n * 16, reg[n]))
 			return false;
+	}
 	return reg[LAPIC_VERSION / 16] && reg[LAPIC_DFR / 16] && !reg[LAPIC_SELF_IPI / 16];
 }
 

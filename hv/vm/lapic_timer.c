@@ -299,6 +299,9 @@ const char *lapic_timer_check_state(const struct lapic_state *s)
 
 	if ((s->timer_lvt & ~LVT_BITS) || s->timer_shift > 7 || s->period > (u64)UINT32_MAX << 7)
 		return "reserved bits of the local APIC's timer";
+	/* Else it could become 0 with another divisor, and be divided by. */
+	if (s->period & (BIT(s->timer_shift) - 1))
+		return "a timer's period that is no number of its counts";
 	if (mode > PERIODIC && s->period)
 		return "a timer's period in a mode that has none";
 	if (mode == TSC_DEADLINE ? s->expires != s->tsc_deadline

@@ -10,6 +10,8 @@
  * release, the test in the fault is an acquire, so a guest that gets past the bit reads what was
  * written before it was cleared. Clearing needs no lock and tells nobody, since nothing is cached
  * of a bit that is set. Setting one takes a page away from running guests, and is an invalidation.
+ * Nothing here claims a page, as backing_fill() does: of those that hear of the same one a single
+ * thread writes it, for after the clear a write would take back what the guest has written.
  */
 #ifndef HV_VM_USERFAULT_H
 #define HV_VM_USERFAULT_H

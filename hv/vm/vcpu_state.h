@@ -86,7 +86,8 @@ static inline size_t vcpu_state_bytes(const struct vcpu_state *s)
  * the access is made again. Exits that say what has happened (RUN_EXIT_EOI) are the VMM's to act
  * upon, here or there.
  *
- * The vCPU can go on running; what is posted to it after the call is not in the state.
+ * The vCPU can go on running; what is posted to it after the call is not in the state. So who moves
+ * a VM has all its vCPUs outside before it takes the first state.
  *
  * In the vCPU's thread, outside vcpu_run(). Goes through the readers' gate: waits while the VM is
  * held by another thread; the thread that holds it passes. The vCPU stays loaded. Returns 0; -EBUSY
@@ -100,8 +101,9 @@ int vcpu_get_state(struct vcpu *vcpu, struct vcpu_state *s);
  * @report: may be NULL
  *
  * Before the first vcpu_run() or later. Whatever the vCPU was before is gone, but for what has been
- * asked of it by its VM (requests to exit, dirty pages that it has logged). Waiters in vcpu_wait()
- * hear of what is pending.
+ * asked of it by its VM (requests to exit, dirty pages that it has logged); what has been posted to
+ * it, too: all of a VM's vCPUs have their states before the first of them runs. Waiters in
+ * vcpu_wait() hear of what is pending.
  *
  * Context as vcpu_get_state(), in no read section. Returns 0; -EINVAL: a state that the CPU would
  * refuse, or that a guest of this VM cannot have; report->why says what is wrong; -EBUSY. All of

@@ -5,8 +5,8 @@
 
 case ${1:-} in
 list) printf '%s\n' hello hello-2-cpus exits memory memory-2-cpus fpu events apic \
-	apic-2-cpus wild ;;
-hello | exits | memory | fpu | events | apic | wild | *-2-cpus)
+	apic-2-cpus wild migrate migrate-2-cpus ;;
+hello | exits | memory | fpu | events | apic | wild | migrate | *-2-cpus)
 	cpus=1
 	case $1 in
 	*-2-cpus) cpus=2 ;;

@@ -10,7 +10,7 @@ fatal='triple jump cr3 idt stack hole hlt'
 case ${1:-} in
 list)
 	printf '%s\n' hello hello-2-cpus hello-8-cpus more-vcpus-than-cpus large-guest exits \
-		exits-2-cpus memory memory-2-cpus fpu events apic apic-4-cpus apic-hidden-x2apic status \
+		exits-2-cpus memory memory-2-cpus fpu events apic migrate migrate-2-cpus apic-4-cpus apic-hidden-x2apic status \
 		endless
 	for mode in all apic $fatal; do
 		echo "wild-$mode"
@@ -31,10 +31,10 @@ more-vcpus-than-cpus)
 large-guest)
 	stillpoint 0 guest "$guest/hello.elf" --mem 1024
 	;;
-exits | memory | fpu | events | apic)
+exits | memory | fpu | events | apic | migrate)
 	stillpoint 0 guest "$guest/$1.elf"
 	;;
-exits-2-cpus | memory-2-cpus)
+exits-2-cpus | memory-2-cpus | migrate-2-cpus)
 	stillpoint 0 guest "$guest/${1%-2-cpus}.elf" --cpus 2
 	;;
 apic-4-cpus)

@@ -17,7 +17,7 @@
 #include "tests/unit/fake_vmx.h"
 #include "vmx/controls.h"
 
-#define MAX_SCRIPT 64
+#define MAX_SCRIPT 256
 #define DR7_GD	   BIT(13)
 
 struct vmx_caps vmx_caps;

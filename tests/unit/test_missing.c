@@ -12,9 +12,11 @@
 
 #include <cmocka.h>
 
+#include "hv/host/chaos.h"
 #include "hv/host/counter.h"
 #include "hv/host/errno.h"
 #include "hv/vm/backing.h"
+#include "tests/unit/fake_host.h"
 #include "tests/unit/fake_machine.h"
 #include "tests/unit/missing_fixture.h"
 #include "vmx/controls.h"
@@ -309,6 +311,149 @@ static void test_flag_cleared(void **state)
 	run_to_end();
 }
 
+/* --- in the middle of a fault ------------------------------------------------------------------
+ */
+
+static unsigned int meddled;
+
+static void resolve_it(void)
+{
+	if (!fake_locks_held() && !meddled++)
+		bring(PAGE);
+}
+
+static void meddle(u64 seed, void (*how)(void))
+{
+	chaos_init(seed);
+	meddled = 0;
+	fake_machine.on_spin = how;
+}
+
+static void no_more(void)
+{
+	chaos_off();
+	fake_machine.on_spin = NULL;
+}
+
+/* Somebody else brings the page: an exit more, or none; the guest goes on with the next run. */
+static void test_resolved_meanwhile(void **state)
+{
+	unsigned int exits = 0, none = 0;
+
+	for (u64 seed = 0; seed < 60; seed++) {
+		take(PAGE);
+		guest_touches(PAGE, W);
+		fake_exit_add(VM_EXIT_TRIPLE_FAULT);
+		meddle(seed, resolve_it);
+		assert_int_equal(vcpu_run(vcpu), 0);
+		no_more();
+		if (!meddled)
+			bring(PAGE);
+		if (vcpu->run.reason == RUN_EXIT_MEMORY_FAULT) {
+			exits++;
+			assert_int_equal(vcpu_run(vcpu), 0);
+		} else {
+			none++;
+		}
+		assert_int_equal(vcpu->run.reason, RUN_EXIT_SHUTDOWN);
+		/* It may have come when it had been found missing: then the guest asks again. */
+		if (!mapped(PAGE)) {
+			guest_touches(PAGE, W);
+			run_to_end();
+		}
+		assert_true(mapped(PAGE));
+	}
+	assert_int_equal(fake_machine.blocks, 0);
+	assert_true(exits > 10 && none > 5);
+}
+
+/* While an invalidation is under way nothing is told of its range; the guest asks again. */
+static void end_it(struct vcpu *v)
+{
+	invalidate_end(vm);
+	remember(v);
+}
+
+static void end_for_reader(void)
+{
+	invalidate_end(vm);
+	fake_machine.on_yield = NULL;
+}
+
+static void test_invalidation_under_way(void **state)
+{
+	struct missing m;
+	u8 byte;
+
+	take(PAGE);
+	invalidate_begin(vm, PAGE, K4);
+	assert_int_equal(vm_fault(vm, PAGE, W, &m), 0);
+	guest_touches(PAGE, W);
+	guest_touches(PAGE, W)->during = end_it;
+	resolve(PAGE, W);
+	run_to_end();
+	take(PAGE);
+	invalidate_begin(vm, PAGE, K4);
+	fake_machine.on_yield = end_for_reader;
+	assert_int_equal(vm_read(vm, PAGE, &byte, 1), -EAGAIN);
+	assert_int_equal(fake_machine.yields, 1);
+	bring(PAGE);
+}
+
+static void move_it(void)
+{
+	if (!fake_locks_held() && !meddled++)
+		assert_int_equal(backing_move(ram, PAGE, K4, 0xcc), 0);
+}
+
+/* A page that is there, however it moves, is never told of. */
+static void test_moved_meanwhile(void **state)
+{
+	unsigned int moved = 0;
+
+	for (u64 seed = 0; seed < 60; seed++) {
+		guest_touches(PAGE, W);
+		meddle(seed, move_it);
+		run_to_end();
+		no_more();
+		moved += meddled > 0;
+		assert_int_equal(vm_drop_page(vm, PAGE), 0);
+	}
+	assert_true(moved > 20);
+}
+
+static void take_it(void)
+{
+	if (!fake_locks_held() && !meddled++) {
+		no_more();
+		take(PAGE);
+	}
+}
+
+/* It goes while it is being mapped: it is not mapped when it has gone. */
+static void test_taken_meanwhile(void **state)
+{
+	unsigned int exits = 0;
+
+	for (u64 seed = 0; seed < 60; seed++) {
+		guest_touches(PAGE, W);
+		fake_exit_add(VM_EXIT_TRIPLE_FAULT);
+		meddle(seed, take_it);
+		assert_int_equal(vcpu_run(vcpu), 0);
+		no_more();
+		assert_false(meddled && mapped(PAGE));
+		if (vcpu->run.reason == RUN_EXIT_MEMORY_FAULT) {
+			exits++;
+			bring(PAGE);
+			run_expecting(RUN_EXIT_SHUTDOWN);
+		} else if (meddled) {
+			bring(PAGE);
+		}
+		assert_int_equal(vm_drop_page(vm, PAGE), 0);
+	}
+	assert_true(exits > 5);
+}
+
 /* The vCPU remembers where it has found a page: not beyond the life of the slot. */
 static void test_other_memory(void **state)
 {
@@ -488,6 +633,10 @@ int main(void)
 		TEST(test_slot_deleted),
 		TEST(test_slot_replaced),
 		TEST(test_flag_cleared),
+		TEST(test_resolved_meanwhile),
+		TEST(test_invalidation_under_way),
+		TEST(test_moved_meanwhile),
+		TEST(test_taken_meanwhile),
 		TEST(test_other_memory),
 		TEST(test_dirty_log),
 		TEST(test_not_stale),
