@@ -32,7 +32,7 @@ wild)
 	done
 	;;
 wild-long)
-	stillpoint 0 run apic-guests do=wild wild=340000 cpus=3 rung=x2apic every=100000 --cpus 4 --timeout 1200
+	stillpoint 0 run apic-guests do=wild wild=340000 cpus=3 rung=x2apic every=100000 --cpus 4 --timeout 1700
 	python3 tests/boot/limits.py "$run/metrics.jsonl" at-least 1000000 apic.wild_accesses ||
 		fail "less than a million accesses"
 	migrated 1000 x2apic wild
