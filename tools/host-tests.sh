@@ -84,6 +84,7 @@ list)
 		stress-dirty
 		stress-invalidate
 		stress-kick
+		stress-missing
 		stress-pause
 		stress-slots
 		stress-wait

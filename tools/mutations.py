@@ -10,6 +10,7 @@ TITLES = {
     "wait": "Waiting for events",
     "pause": "Pause and readers",
     "memory": "Slots, backings, second-level tables",
+    "missing": "Missing pages",
     "page": "The APIC-access page",
     "lapic": "The local APIC",
 }
@@ -87,7 +88,7 @@ MUTATIONS = [
         "what": "a halted vCPU's thread sleeps without looking again after it has queued itself",
         "edits": [(
             "hv/vm/block.c",
-            "\tif (may_sleep(vcpu))\n\t\twait_sleep(&w);",
+            "\tif (vcpu_may_sleep(vcpu))\n\t\twait_sleep(&w);",
             "\tif (true)\n\t\twait_sleep(&w);",
         )],
         "catcher": "stress kick",
@@ -300,7 +301,7 @@ MUTATIONS = [
         "group": "pause",
         "what": "a reader begins its section without a look at the hold",
         "edits": [(
-            "hv/vm/readers.c",
+            "hv/vm/internal.h",
             "\tif (likely(!atomic_load_explicit(&vm->hold, memory_order_seq_cst)) || "
             "!gate_closed(vm))\n\t\treturn true;",
             "\tif (true)\n\t\treturn true;",
@@ -323,7 +324,7 @@ MUTATIONS = [
         "group": "pause",
         "what": "a reader counts itself in with a plain store: it and the pause each miss the other",
         "edits": [(
-            "hv/vm/readers.c",
+            "hv/vm/internal.h",
             "\tatomic_fetch_add_explicit(&r->cpu[cpu].open[p], 1, memory_order_seq_cst);",
             "\tatomic_store_explicit(&r->cpu[cpu].open[p],\n"
             "\t\t\t      atomic_load_explicit(&r->cpu[cpu].open[p], memory_order_relaxed) + 1,\n"
@@ -401,11 +402,10 @@ MUTATIONS = [
         "group": "memory",
         "what": "a fault reads the invalidate sequence after it has found its page, not before",
         "edits": [(
-            "hv/vm/memory.c",
-            "\tif (err)\n\t\treturn err;\n\trace_point();\n\tspin_lock(&vm->vmx.lock);\n"
-            "\tif (unlikely(invalidate_retry(vm, gpa, seq)))",
-            "\tif (err)\n\t\treturn err;\n\trace_point();\n\tseq = invalidate_seq(vm);\n"
-            "\tspin_lock(&vm->vmx.lock);\n\tif (unlikely(invalidate_retry(vm, gpa, seq)))",
+            "hv/vm/fault.c",
+            "\tspin_lock(&vm->vmx.lock);\n\tif (unlikely(seq_retry(vm, gpa, seq)))",
+            "\tseq = seq_read(vm);\n"
+            "\tspin_lock(&vm->vmx.lock);\n\tif (unlikely(seq_retry(vm, gpa, seq)))",
         )],
         "catcher": "stress invalidate",
     },
@@ -414,8 +414,8 @@ MUTATIONS = [
         "group": "memory",
         "what": "a fault maps what it has found, whatever has been invalidated meanwhile",
         "edits": [(
-            "hv/vm/memory.c",
-            "\tif (unlikely(invalidate_retry(vm, gpa, seq)))",
+            "hv/vm/fault.c",
+            "\tif (unlikely(seq_retry(vm, gpa, seq)))",
             "\tif (unlikely(seq > ~1ull))",
         )],
         "catcher": "stress invalidate",
@@ -426,8 +426,9 @@ MUTATIONS = [
         "what": "only the sequence is compared: an invalidation that has begun and not ended is "
                 "not noticed",
         "edits": [(
-            "hv/vm/invalidate.c",
-            "\tif (i->in_progress && gpa >= i->start && gpa < i->end)\n\t\treturn true;\n",
+            "hv/vm/internal.h",
+            "\tif (unlikely(atomic_load_explicit(&i->in_progress, memory_order_relaxed)) &&\n"
+            "\t    gpa >= i->start && gpa < i->end)\n\t\treturn true;\n",
             "",
         )],
         "catcher": "stress invalidate",
@@ -443,7 +444,8 @@ MUTATIONS = [
             "\terr = zap(m);\n\trace_point();\n\tif (!err)\n\t\tmove_exchange(m);\n",
         ), (
             "hv/vm/backing_move.c",
-            "\trace_point();\n\tif (!err)\n\t\tmove_exchange(m);\n\trace_point();\n\tend(m);",
+            "\trace_point();\n\tif (!err && !m->hide)\n\t\tmove_exchange(m);\n\trace_point();\n"
+            "\tend(m);",
             "\trace_point();\n\tend(m);",
         )],
         "catcher": "stress invalidate",
@@ -466,7 +468,7 @@ MUTATIONS = [
         "what": "the end of a read section releases nothing: its reads are not ordered before the "
                 "slot is freed",
         "edits": [(
-            "hv/vm/readers.c",
+            "hv/vm/internal.h",
             "\tatomic_fetch_sub_explicit(&vm->readers.cpu[this_cpu()->id].open[phase], 1,\n"
             "\t\t\t\t  memory_order_release);",
             "\tatomic_fetch_sub_explicit(&vm->readers.cpu[this_cpu()->id].open[phase], 1,\n"
@@ -606,8 +608,8 @@ MUTATIONS = [
                 "unnoticed",
         "edits": [(
             "hv/vm/dirty.c",
-            "\tif (*n || done < words)\n\t\terr = vm_flush(vm, deadline);",
-            "\tif (done < words)\n\t\terr = vm_flush(vm, deadline);",
+            "\tif (!last && (*n || done < words))\n\t\terr = vm_flush(vm, deadline);",
+            "\tif (!last && done < words)\n\t\terr = vm_flush(vm, deadline);",
         )],
         "catcher": "stress dirty",
     },
@@ -634,12 +636,520 @@ MUTATIONS = [
         "group": "memory",
         "what": "a page becomes writable before its bit in the dirty log is set, outside the lock",
         "edits": [(
-            "hv/vm/memory.c",
+            "hv/vm/fault.c",
             "\tcount(&mem_unprotected);\n\tif (slot->flags & SLOT_LOG_DIRTY)\n"
             "\t\tdirty_mark(slot, gpa);\n",
             "\tcount(&mem_unprotected);\n",
         )],
         "catcher": "stress dirty",
+    },
+
+    # --- missing pages ---------------------------------------------------------------------------
+    {
+        "name": "claim-ignored",
+        "group": "missing",
+        "what": "who fills a page does not wait for another one that has claimed it: the second copy "
+                "overwrites what the guest has written",
+        "edits": [(
+            "hv/vm/backing_fill.c",
+            "\t\tif (word & WORD_MISSING && !(word & WORD_BUSY) &&\n",
+            "\t\tif (word & WORD_MISSING &&\n",
+        )],
+        "catcher": "stress missing",
+    },
+    {
+        "name": "published-early",
+        "group": "missing",
+        "what": "a page is published before its contents are copied",
+        "edits": [(
+            "hv/vm/backing_fill.c",
+            "\tpage = phys_to_virt(word & WORD_ADDRESS);\n\trace_point();\n",
+            "\tpage = phys_to_virt(word & WORD_ADDRESS);\n"
+            "\tif (word_replace(&p->word, word | WORD_BUSY, (word & WORD_ADDRESS) | WORD_READY)) {\n"
+            "\t\tfor (int i = 0; i < 4; i++)\n\t\t\tcpu_relax();\n"
+            "\t\tmemcpy(page, data, PAGE_SIZE);\n\t\treturn 0;\n\t}\n",
+        )],
+        "catcher": "stress missing",
+    },
+    {
+        "name": "published-relaxed",
+        "group": "missing",
+        "what": "publishing a page releases nothing: who sees it need not see its contents",
+        "edits": [(
+            "hv/vm/backing_fill.c",
+            "\tif (likely(word_replace(&p->word, word | WORD_BUSY, "
+            "(word & WORD_ADDRESS) | WORD_READY)))\n\t\treturn 0;\n",
+            "\tu64 busy = word | WORD_BUSY;\n\n"
+            "\tif (likely(atomic_compare_exchange_strong_explicit(&p->word, &busy,\n"
+            "\t\t\t(word & WORD_ADDRESS) | WORD_READY, memory_order_relaxed,\n"
+            "\t\t\tmemory_order_relaxed)))\n\t\treturn 0;\n",
+        )],
+        "catcher": "stress missing",
+    },
+    {
+        "name": "fill-no-wake",
+        "group": "missing",
+        "what": "a fill wakes nobody who sleeps for the page",
+        "edits": [(
+            "hv/vm/backing_fill.c",
+            "\tif (!stage)\n\t\twake_arrivals(b, offset);\n",
+            "",
+        )],
+        "catcher": "stress missing",
+    },
+    {
+        "name": "woken-early",
+        "group": "missing",
+        "what": "who sleeps for a page is woken before it is published, looks, and sleeps on",
+        "edits": [(
+            "hv/vm/backing_fill.c",
+            "\tif (!stage)\n\t\twake_arrivals(b, offset);\n",
+            "",
+        ), (
+            "hv/vm/backing_fill.c",
+            "\t\t\t   bool stage)\n{\n\tspin_lock(&b->lock);\n",
+            "\t\t\t   bool stage)\n{\n\tif (!stage)\n\t\twake_arrivals(b, offset);\n"
+            "\tfor (int i = 0; i < 8; i++)\n\t\tcpu_relax();\n\tspin_lock(&b->lock);\n",
+        )],
+        "catcher": "stress missing",
+    },
+    {
+        "name": "wanted-unseen",
+        "group": "missing",
+        "what": "a fill without the lock does not notice that the page has become wanted meanwhile, "
+                "and wakes nobody",
+        "edits": [(
+            "hv/vm/backing_fill.c",
+            "\tif (likely(word_replace(&p->word, word | WORD_BUSY, "
+            "(word & WORD_ADDRESS) | WORD_READY)))\n\t\treturn 0;\n",
+            "\tu64 wanted = word_load(&p->word);\n\n"
+            "\tspin_lock(&b->lock);\n\tif (wanted & WORD_WANTED)\n\t\tpage_unqueue(b, p);\n"
+            "\tword_store(&p->word, (word & WORD_ADDRESS) | WORD_READY);\n"
+            "\tspin_unlock(&b->lock);\n\tif (b)\n\t\treturn 0;\n",
+        )],
+        "catcher": "stress missing",
+    },
+    {
+        "name": "publish-claimed",
+        "group": "missing",
+        "what": "what was staged is published although somebody is copying into the page",
+        "edits": [(
+            "hv/vm/backing_fill.c",
+            "\t\tword = word_load(&p->word) & (WORD_STAGED | WORD_BUSY);\n",
+            "\t\tword = word_load(&p->word) & WORD_STAGED;\n",
+        )],
+        "catcher": "stress missing",
+    },
+    {
+        "name": "looked-unprepared",
+        "group": "missing",
+        "what": "who waits for a page looks whether it is there before it is on the queue, and not "
+                "after",
+        "edits": [(
+            "hv/vm/backing_fetch.c",
+            "\tdo {\n\t\twait_prepare(arrived, &w);\n",
+            "\tdo {\n\t\tmissing = want(b, offset, q);\n\t\tcpu_relax();\n"
+            "\t\twait_prepare(arrived, &w);\n",
+        ), (
+            "hv/vm/backing_fetch.c",
+            "\t\tmissing = !stopped && want(b, offset, q);\n",
+            "\t\tmissing = !stopped && missing;\n",
+        )],
+        "catcher": "stress missing",
+    },
+    {
+        "name": "wait-alone",
+        "group": "missing",
+        "what": "a vCPU's thread that waits for a page is not on the vCPU's own queue: a pause, or "
+                "a change of slots, does not wake it",
+        "edits": [(
+            "hv/vm/missing.c",
+            "q, vcpu ? &vcpu->wq : &q->others, must_stop, &s);",
+            "q, vcpu ? NULL : &q->others, must_stop, &s);",
+        )],
+        "catcher": "stress missing",
+    },
+    {
+        "name": "change-no-wake",
+        "group": "missing",
+        "what": "a change of slots does not wake who sleeps for a page",
+        "edits": [(
+            "hv/vm/slots_step.c",
+            "\t\tmissing_wake(w->vm);\n",
+            "\t\treturn err;\n",
+        )],
+        "catcher": "stress missing",
+    },
+    {
+        "name": "change-unseen",
+        "group": "missing",
+        "what": "who sleeps for a page, and is woken, does not look whether slots have changed",
+        "edits": [(
+            "hv/vm/missing.c",
+            "\treturn (s->vcpu && s->wanted(s->vcpu)) ||\n"
+            "\t       atomic_load_explicit(&s->vm->slots.generation, memory_order_seq_cst) !=\n"
+            "\t\t       s->generation;\n",
+            "\treturn s->vcpu && s->wanted(s->vcpu);\n",
+        )],
+        "catcher": "stress missing",
+    },
+    {
+        "name": "generation-late",
+        "group": "missing",
+        "what": "the slots' generation that a sleeper compares is read after its slot was found",
+        "edits": [(
+            "hv/vm/fault_internal.h",
+            "\tbacking_get(m->backing);\n\treturn true;\n",
+            "\tbacking_get(m->backing);\n\tfor (int i = 0; i < 4; i++)\n\t\tcpu_relax();\n"
+            "\tm->generation = slots_generation(vm);\n\treturn true;\n",
+        )],
+        "catcher": "stress missing",
+    },
+    {
+        "name": "sleepers-late",
+        "group": "missing",
+        "what": "who sleeps for a page counts itself only when it is awake again: a change of slots "
+                "takes it that nobody sleeps",
+        "edits": [(
+            "hv/vm/missing.c",
+            "\tatomic_fetch_add_explicit(&q->sleepers, 1, memory_order_seq_cst);\n",
+            "",
+        ), (
+            "hv/vm/missing.c",
+            "\tatomic_fetch_sub_explicit(&q->sleepers, 1, memory_order_release);\n",
+            "\tatomic_fetch_add_explicit(&q->sleepers, 1, memory_order_seq_cst);\n"
+            "\tatomic_fetch_sub_explicit(&q->sleepers, 1, memory_order_release);\n",
+        )],
+        "catcher": "stress missing",
+    },
+    {
+        "name": "report-unchecked",
+        "group": "missing",
+        "what": "that a page is missing is told without asking whether anything has been invalidated "
+                "since it was looked up",
+        "edits": [(
+            "hv/vm/fault_internal.h",
+            "\tif (unlikely(!seq_unmoved(vm, seq)))\n\t\treturn false;\n",
+            "\t(void)seq;\n",
+        )],
+        "catcher": "unit missing",
+    },
+    {
+        "name": "report-outside",
+        "group": "missing",
+        "what": "a fault ends its read section before it looks at what its slot says",
+        "edits": [(
+            "hv/vm/fault.c",
+            "\terr = resolve(vm, slot, gpa, vcpu->missing.access, seq, &vcpu->fault.table, m);\n"
+            "\tsection_end(vm, phase);\n",
+            "\tsection_end(vm, phase);\n\tfor (int i = 0; i < 4; i++)\n\t\tcpu_relax();\n"
+            "\terr = resolve(vm, slot, gpa, vcpu->missing.access, seq, &vcpu->fault.table, m);\n",
+        )],
+        "catcher": "stress missing",
+    },
+    {
+        "name": "slot-remembered",
+        "group": "missing",
+        "what": "a vCPU uses the slot of its last fault although slots have changed since",
+        "edits": [(
+            "hv/vm/fault.c",
+            "\tif (unlikely(!slot || vcpu->fault.generation != m->generation ||\n",
+            "\tif (unlikely(!slot ||\n",
+        )],
+        "catcher": "stress missing",
+    },
+    {
+        "name": "table-remembered",
+        "group": "missing",
+        "what": "a vCPU uses the table of its last fault although tables have been taken out since",
+        "edits": [(
+            "vmx/ept.c",
+            "hint->region != gpa / EPT_SIZE_2M + 1 || hint->nr_unlinks != ept->nr_unlinks ||\n",
+            "hint->region != gpa / EPT_SIZE_2M + 1 ||\n",
+        )],
+        "catcher": "stress slots",
+    },
+    {
+        "name": "rerun-believes",
+        "group": "missing",
+        "what": "the run after a memory-fault exit repeats it without looking at the page",
+        "edits": [(
+            "hv/vm/fault.c",
+            "\terr = fault(vcpu, &m);\n\tif (likely(err != -EAGAIN))\n",
+            "\terr = -EAGAIN;\n\tm.exit = true;\n\tif (likely(err != -EAGAIN))\n",
+        )],
+        "catcher": "stress missing",
+    },
+    {
+        "name": "annotation-stale",
+        "group": "missing",
+        "what": "the memory fault that was told stays in the run structure: a later return that has "
+                "nothing to do with it shows it again",
+        "edits": [(
+            "hv/vm/fault.c",
+            "\tvcpu->pending = PENDING_NONE;\n\tvcpu->run.reason = RUN_EXIT_NONE;\n",
+            "\tvcpu->pending = PENDING_NONE;\n",
+        )],
+        "catcher": "stress missing",
+    },
+    {
+        "name": "rerun-selfish",
+        "group": "missing",
+        "what": "the rerun comes to the same exit although the vCPU has been asked for something else",
+        "edits": [(
+            "hv/vm/fault.c",
+            "\tif (unlikely(atomic_load_explicit(&vcpu->requests, memory_order_relaxed)))\n"
+            "\t\treturn RESUME_GUEST;\n\terr = fault(vcpu, &m);\n",
+            "\terr = fault(vcpu, &m);\n",
+        )],
+        "catcher": "unit missing",
+    },
+    {
+        "name": "bit-relaxed",
+        "group": "missing",
+        "what": "the test of a page's bit acquires nothing: who gets past it need not see what was "
+                "written before it was cleared",
+        "edits": [(
+            "hv/vm/fault_internal.h",
+            "\t       atomic_load_explicit(&hidden[offset / PAGE_SIZE / 64], memory_order_acquire) >>",
+            "\t       atomic_load_explicit(&hidden[offset / PAGE_SIZE / 64], memory_order_relaxed) >>",
+        )],
+        "catcher": "stress missing",
+    },
+    {
+        "name": "clear-relaxed",
+        "group": "missing",
+        "what": "clearing a bit releases nothing",
+        "edits": [(
+            "hv/vm/userfault.c",
+            "\tatomic_fetch_and_explicit(word_of(u, offset), ~pages, memory_order_release);\n",
+            "\tatomic_fetch_and_explicit(word_of(u, offset), ~pages, memory_order_relaxed);\n",
+        )],
+        "catcher": "stress missing",
+    },
+    {
+        "name": "bit-after-map",
+        "group": "missing",
+        "what": "a fault maps the page, and then looks at its bit",
+        "edits": [(
+            "hv/vm/fault.c",
+            "\terr = slot_page(slot, gpa, &page);\n",
+            "\terr = backing_get_page(slot->backing, slot_offset(slot, gpa), &page);\n",
+        ), (
+            "hv/vm/fault.c",
+            "\t\terr = map_page(vm, slot, gpa, access, &page, hint);\n"
+            "\tspin_unlock(&vm->vmx.lock);\n",
+            "\t\terr = map_page(vm, slot, gpa, access, &page, hint);\n"
+            "\tspin_unlock(&vm->vmx.lock);\n"
+            "\tif (!err && slot_hides(slot, slot_offset(slot, gpa)))\n"
+            "\t\treturn tell_missing(vm, slot, gpa, seq, m);\n",
+        )],
+        "catcher": "stress missing",
+    },
+    {
+        "name": "hide-no-zap",
+        "group": "missing",
+        "what": "a page is hidden, and stays mapped",
+        "edits": [(
+            "hv/vm/backing_move.c",
+            "\terr = zap(m);\n\trace_point();\n",
+            "\terr = m->hide ? 0 : zap(m);\n\trace_point();\n",
+        )],
+        "catcher": "stress missing",
+    },
+    {
+        "name": "hide-no-flush",
+        "group": "missing",
+        "what": "a page is hidden and taken out of the tables, and TLBs keep it",
+        "edits": [(
+            "hv/vm/backing_move.c",
+            "\tif (flush(m) && !err)\n",
+            "\tif (!m->hide && flush(m) && !err)\n",
+        )],
+        "catcher": "stress missing",
+    },
+    {
+        "name": "hide-late",
+        "group": "missing",
+        "what": "the bit is set after the invalidation: a fault in between maps the page again",
+        "edits": [(
+            "hv/vm/backing_move.c",
+            "\tif (m->hide)\n\t\tuserfault_set_bits(m->hide, m->from, m->to - m->from);\n",
+            "",
+        ), (
+            "hv/vm/backing_move.c",
+            "\tend(m);\n\tmark(m,",
+            "\tend(m);\n\tfor (int i = 0; i < 8; i++)\n\t\tcpu_relax();\n\tif (m->hide)\n"
+            "\t\tuserfault_set_bits(m->hide, m->from, m->to - m->from);\n\tmark(m,",
+        )],
+        "catcher": "stress missing",
+    },
+    {
+        "name": "leaf-over-hidden",
+        "group": "missing",
+        "what": "a fault on a page that is shown maps 2 MiB with hidden pages in them",
+        "edits": [(
+            "hv/vm/fault.c",
+            "!fits(slot, gpa, page, size) || hides_any(slot, gpa, size))",
+            "!fits(slot, gpa, page, size) || hides_any(NULL, gpa, size))",
+        ), (
+            "hv/vm/fault.c",
+            "\treturn slot->flags & SLOT_USERFAULT &&\n\t       userfault_hides_any(",
+            "\treturn slot && slot->flags & SLOT_USERFAULT &&\n\t       userfault_hides_any(",
+        )],
+        "catcher": "stress missing",
+    },
+    {
+        "name": "bit-unasked",
+        "group": "missing",
+        "what": "the hypervisor's own accesses, on a guest's behalf and the VMM's, go past the bitmap",
+        "edits": [(
+            "hv/vm/access.c",
+            "\terr = slot_page(slot, a->gpa, &page);\n",
+            "\terr = backing_get_page(slot->backing, slot_offset(slot, a->gpa), &page);\n",
+        )],
+        "catcher": "stress missing",
+    },
+    {
+        "name": "flag-unasked",
+        "group": "missing",
+        "what": "for an access on the guest's behalf a page that its slot wants to be told of is no "
+                "memory",
+        "edits": [(
+            "hv/vm/access.c",
+            "\tif (err)\n\t\treturn err == -EAGAIN &&",
+            "\tif (err == -EAGAIN && slot->flags & SLOT_EXIT_ON_MISSING)\n\t\treturn -EFAULT;\n"
+            "\tif (err)\n\t\treturn err == -EAGAIN &&",
+        )],
+        "catcher": "unit missing_own",
+    },
+    {
+        "name": "store-lost",
+        "group": "missing",
+        "what": "INS into a missing page reads its port again when the page has been brought",
+        "edits": [(
+            "hv/vm/io.c",
+            "\t\terr = vcpu_report_missing(vcpu);\n\tvcpu->pending = PENDING_STORE;\n",
+            "\t\terr = vcpu_report_missing(vcpu);\n\telse\n\t\tvcpu->pending = PENDING_STORE;\n",
+        )],
+        "catcher": "unit missing_own",
+    },
+    {
+        "name": "store-half",
+        "group": "missing",
+        "what": "INS across a page boundary stores what goes into the first page, and then finds the "
+                "second one missing",
+        "edits": [(
+            "hv/vm/io.c",
+            "\t\terr = check_last_byte(vcpu, &m);\n",
+            "\t\t(void)check_last_byte;\n",
+        )],
+        "catcher": "unit missing_own",
+    },
+    {
+        "name": "populate-hidden",
+        "group": "missing",
+        "what": "populating a VM maps pages that a bitmap hides",
+        "edits": [(
+            "hv/vm/memory.c",
+            "\t\tif (!slot_hides(slot, slot_offset(slot, *gpa)) &&\n",
+            "\t\tif (slot_offset(slot, *gpa) != ~0ull &&\n",
+        )],
+        "catcher": "unit userfault",
+    },
+    {
+        "name": "capability-less",
+        "group": "missing",
+        "what": "a flag is accepted that the capability query does not name",
+        "edits": [(
+            "hv/vm/slots_check.c",
+            "\tu32 unknown = c->flags & ~vm_slot_flags(vm);\n",
+            "\tu32 unknown = c->flags & ~(vm_slot_flags(vm) | SLOT_PRIVATE);\n",
+        )],
+        "catcher": "unit slots",
+    },
+    {
+        "name": "flags-together",
+        "group": "missing",
+        "what": "a slot may exit on missing pages and have a bitmap",
+        "edits": [(
+            "hv/vm/slots_check.c",
+            "\t{ SLOT_EXIT_ON_MISSING | SLOT_USERFAULT, \"a slot exits on missing pages or by a "
+            "bitmap\" },\n",
+            "",
+        )],
+        "catcher": "unit userfault",
+    },
+    {
+        "name": "handed-out-twice",
+        "group": "missing",
+        "what": "a page that was handed out is wanted anew by the next who looks, and handed out again",
+        "edits": [(
+            "hv/vm/backing_fetch.c",
+            "\t\tword_store(&p->word, (word_load(&p->word) & ~WORD_WANTED) | WORD_ARRIVING);\n",
+            "\t\tword_store(&p->word, word_load(&p->word) & ~WORD_WANTED);\n",
+        )],
+        "catcher": "stress missing",
+    },
+    {
+        "name": "queue-kept",
+        "group": "missing",
+        "what": "a backing stays in the queue of a VM that shows it no more",
+        "edits": [(
+            "hv/vm/backing_view.c",
+            "\tbacking_leave_queue(b, &v->vm->fetches);\n",
+            "",
+        )],
+        "catcher": "unit fetch",
+    },
+    {
+        "name": "sleeper-leaks",
+        "group": "missing",
+        "what": "who has slept for a page keeps its reference to the backing",
+        "edits": [(
+            "hv/vm/missing.c",
+            "\tbacking_put(m->backing);\n\treturn vcpu && wanted(vcpu)",
+            "\treturn vcpu && wanted(vcpu)",
+        )],
+        "catcher": "stress missing",
+    },
+    {
+        "name": "bitmap-leaks",
+        "group": "missing",
+        "what": "a slot keeps its reference to its bitmap",
+        "edits": [(
+            "hv/vm/slots.c",
+            "\tif (slot->userfault)\n\t\tuserfault_put(slot->userfault);\n",
+            "",
+        )],
+        "catcher": "stress missing",
+    },
+    {
+        "name": "frame-given-up",
+        "group": "missing",
+        "what": "a page that is made missing loses its memory although that was to stay reserved",
+        "edits": [(
+            "hv/vm/backing_plan.c",
+            "\t\tif (m->b->keeps_frames) {\n",
+            "\t\tif (m->b->keeps_frames && off > p->to) {\n",
+        )],
+        "catcher": "unit fill",
+    },
+    {
+        "name": "owner-unawaited",
+        "group": "missing",
+        "what": "a move does not wait for the owner who is writing the page: what it writes is lost "
+                "with the old frame",
+        "edits": [(
+            "hv/vm/backing_move.c",
+            "\t\tif (!atomic_load_explicit(&b->accesses, memory_order_seq_cst))\n",
+            "\t\tif (true)\n",
+        ), (
+            "hv/vm/backing_access.c",
+            "\t\tif (write)\n",
+            "\t\tfor (int i = 0; i < 100; i++)\n\t\t\tcpu_relax();\n\t\tif (write)\n",
+        )],
+        "catcher": "stress missing",
     },
 
     # --- the APIC-access page --------------------------------------------------------------------
@@ -687,7 +1197,7 @@ MUTATIONS = [
             "\tspin_unlock(&vm->vmx.lock);\n",
         ), (
             "hv/vm/invalidate.c",
-            "\tBUG_ON(!i->in_progress);\n",
+            "\tBUG_ON(!atomic_load_explicit(&i->in_progress, memory_order_relaxed));\n",
             "\tapic_page_invalidated(vm, i->start, i->end - i->start);\n",
         )],
         "catcher": "stress apic",
@@ -779,7 +1289,7 @@ MUTATIONS = [
         "group": "page",
         "what": "a fault maps it again although a vCPU's APIC is in another mode",
         "edits": [(
-            "hv/vm/memory.c",
+            "hv/vm/fault.c",
             "\t\treturn vm->apic_page.inhibited;\n",
             "\t\treturn vm->apic_page.inhibited > VM_MAX_VCPUS;\n",
         )],
@@ -819,7 +1329,7 @@ MUTATIONS = [
         "group": "page",
         "what": "the guest can execute the page's raw bytes",
         "edits": [(
-            "hv/vm/memory.c",
+            "hv/vm/fault.c",
             "\t\treturn EPT_READ | EPT_WRITE | EPT_DIRTY;\n",
             "\t\treturn EPT_RWX | EPT_DIRTY;\n",
         )],
@@ -853,7 +1363,7 @@ MUTATIONS = [
         "group": "page",
         "what": "RAM under an APIC that was relocated is mapped by the next fault",
         "edits": [(
-            "hv/vm/memory.c",
+            "hv/vm/fault.c",
             "\treturn unlikely(vm->apic_page.covering) && apic_page_covered(vm, gpa);",
             "\treturn unlikely(vm->apic_page.covering > VM_MAX_VCPUS) && apic_page_covered(vm, gpa);",
         )],

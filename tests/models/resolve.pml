@@ -44,7 +44,7 @@
  * likes).
  *
  * Sizes: NV vCPUs that touch the page TOUCHES times each, NH handlers, NP pushers, TAKES, PAUSES,
- * CHANGES.
+ * CHANGES. With KEEPS a change of slots does not delete the slot first.
  */
 /* verify: queue -DTAKES=2 */
 /* verify: queue-three-vcpus -DNV=3 -DTOUCHES=1 -DTAKES=0 */
@@ -60,7 +60,7 @@
 /* verify: exits-pushed -DEXITS -DNP=1 -DTOUCHES=1 */
 /* verify: exits-staged -DEXITS -DNP=1 -DSTAGES -DTOUCHES=1 */
 /* verify: exits-paused -DEXITS -DPAUSES=1 */
-/* verify: exits-changed -DEXITS -DCHANGES=1 -DTAKES=0 -DTOUCHES=1 */
+/* verify: exits-changed -DEXITS -DKEEPS -DCHANGES=1 -DTAKES=0 -DTOUCHES=1 */
 /* verify: exits-changed-taken -DEXITS -DNV=1 -DCHANGES=2 -DTOUCHES=1 */
 /* verify: exits-cached -DEXITS -DCACHED -DNV=1 -DCHANGES=2 -DTAKES=0 */
 /* verify: exits-all -DEXITS -DNV=1 -DPAUSES=1 -DCHANGES=1 -DTOUCHES=1 */
@@ -86,7 +86,6 @@
 /* broken: generation-last -DGENERATION_LAST -DNV=1 -DCHANGES=1 -DTAKES=0 -DTOUCHES=1 : the slots' generation is read after the slot was found */
 /* broken: report-outside -DEXITS -DREPORT_OUTSIDE -DNV=1 -DCHANGES=1 -DTAKES=0 -DTOUCHES=1 : the slot's flag is looked at outside the read section */
 /* broken: report-unchecked -DEXITS -DREPORT_UNCHECKED -DPRESENT -DNV=1 -DCHANGES=1 -DTOUCHES=1 : a memory-fault exit is made without asking whether anything has changed */
-/* broken: seq-first -DEXITS -DSEQ_FIRST -DPRESENT -DNV=1 -DCHANGES=1 -DTOUCHES=1 : a memory-fault exit is made after a look at the sequence first, then at what is in progress */
 /* broken: rerun-believes -DEXITS -DRERUN_BELIEVES -DNV=1 -DTAKES=0 -DTOUCHES=1 : the rerun repeats the exit without looking at the page */
 /* broken: seq-last -DEXITS -DSEQ_LAST -DPRESENT -DNV=1 -DTOUCHES=1 : the sequence is read after the page was looked up */
 /* broken: hide-no-zap -DBITMAP -DNO_ZAP -DPRESENT -DNV=1 : the bit is set, and the translation stays */
@@ -466,15 +465,6 @@ awake:	atomic { own = own & ~BIT(v); arrival = arrival & ~BIT(v); woken = woken 
 report:
 #if defined(REPORT_UNCHECKED)
 	skip;
-#elif defined(SEQ_FIRST)
-	if
-	:: seq != known -> goto again			/*: the sequence has moved: the guest tries again */
-	:: seq == known					/*: the sequence is what it was */
-	fi;
-	if
-	:: in_progress -> goto again			/*: an invalidation is in progress: the guest tries again */
-	:: !in_progress					/*: no invalidation is in progress */
-	fi;
 #else
 	if
 	:: in_progress -> goto again			/*: an invalidation is in progress: the guest tries again */
@@ -628,7 +618,9 @@ proctype changer()
 		flagged = (HAS(flagged, n) -> flagged : flagged | BIT(n + 1));
 		if
 		:: true					/*: the slot gets the other flag */
+#ifndef KEEPS
 		:: step(0)
+#endif
 		fi;
 		step(n + 1);
 		freed = freed | BIT(n);			/*: frees the old slot */

@@ -14,17 +14,14 @@
  */
 #include "hv/host/errno.h"
 #include "hv/host/timer.h"
-#include "hv/vm/backing.h"
-#include "hv/vm/userfault.h"
-#include "tests/stress/contents.h"
 #include "tests/stress/guests.h"
+#include "tests/stress/pager.h"
 
 #define VMS	2
 #define VCPUS	3 /* the last is the second VM's */
 #define USERS	(VCPUS + VMS)
-#define PAGES	4 /* that can be missing; as many can be hidden */
-#define MISSING (PAGES * PAGE_SIZE)
-#define HIDDEN	MIB(2)
+#define PAGES	PAGER_PAGES
+#define MISSING PAGER_MISSING
 #define FILLERS 2
 #define TAKES	60
 #define CHANGES 12
@@ -37,36 +34,20 @@ enum with { WITH_FILLERS = 1, WITH_CHANGES = 2, WITH_PAUSES = 4, WITH_MOVES = 8 
 
 static struct vm *vms[VMS];
 static struct guest guests[VCPUS];
-static struct backing *missing, *hidden;
-static struct userfault *bitmap;
 static unsigned int with;
 static _Atomic bool over, all_over;
-static _Atomic u32
-	frozen; /* nobody brings a page, but vCPUs' threads those that they were told of */
-static _Atomic u32 page_lock[PAGES];	  /* of hidden pages: who resolves or hides one */
+/* Nobody brings a page, but vCPUs' threads those that they were told of. */
+static _Atomic u32 frozen;
 static _Atomic bool no_flag;		  /* the slot does not have its flag, for certain */
 static _Atomic u32 flag_set;		  /* how often it got it */
 static _Atomic u32 gone_begun, gone_done; /* times that the slot may not have been there */
 static _Atomic u64 accesses[USERS];
 /* Over all runs: that each of them happens. */
-static _Atomic u64 exits, refused, handed_out, in_vain, published, shown;
+static _Atomic u64 exits, refused, handed_out;
 
 static bool has(enum with what)
 {
 	return with & what;
-}
-
-static bool is_hidden_page(unsigned int page)
-{
-	return page >= PAGES;
-}
-
-/* Spread over what one leaf could map. */
-static u64 offset_of(unsigned int page)
-{
-	static const u64 in_2m[PAGES] = { 0, PAGE_SIZE, 100 * PAGE_SIZE, 511 * PAGE_SIZE };
-
-	return is_hidden_page(page) ? in_2m[page - PAGES] : page * PAGE_SIZE;
 }
 
 static gpa_t base_of(unsigned int vm)
@@ -78,7 +59,7 @@ static gpa_t base_of(unsigned int vm)
 
 static gpa_t gpa_of(unsigned int vm, unsigned int page)
 {
-	return (is_hidden_page(page) ? BITMAP_BASE : base_of(vm)) + offset_of(page);
+	return (page_is_hidden(page) ? BITMAP_BASE : base_of(vm)) + page_offset(page);
 }
 
 /* --- bringing pages -------------------------------------------------------------------------- */
@@ -89,103 +70,22 @@ static void wait_while_frozen(void)
 		cpu_relax();
 }
 
-static int fill(unsigned int page)
-{
-	u64 data[PAGE_SIZE / 8];
-	u64 g = contents_new(page, data);
-	u32 since = contents_taken(page);
-	int err = backing_fill(missing, offset_of(page), data);
-
-	stress_check(!err || err == -EEXIST, "backing_fill(): %d", err);
-	atomic_fetch_add(&in_vain, err == -EEXIST);
-	contents_brought(page, g, since, !err, true);
-	return err;
-}
-
-/* Sent ahead, and then made present; by one thread, or nobody could say which contents these are.
- */
-static void stage(unsigned int page)
-{
-	u64 data[PAGE_SIZE / 8];
-	u64 g = contents_new(page, data);
-	u32 since = contents_taken(page);
-	int err = backing_stage(missing, offset_of(page), data), n;
-
-	stress_check(!err || err == -EEXIST, "backing_stage(): %d", err);
-	spin_ticks(stress_random(300));
-	if (err) {
-		contents_brought(page, g, since, false, true);
-		return;
-	}
-	n = backing_publish(missing, 0, BIT(page));
-	stress_check(n == 0 || n == 1, "backing_publish(): %d", n);
-	atomic_fetch_add(&published, (u64)n);
-	contents_brought(page, g, since, n, n);
-}
-
-static bool try_page_lock(unsigned int page)
-{
-	return !atomic_exchange(&page_lock[page - PAGES], 1);
-}
-
-static void lock_page(unsigned int page)
-{
-	while (!try_page_lock(page))
-		cpu_relax();
-}
-
-static void unlock_page(unsigned int page)
-{
-	atomic_store_explicit(&page_lock[page - PAGES], 0, memory_order_release);
-}
-
-/* A hidden page is written in two steps, then shown. */
-static void show(unsigned int page)
-{
-	u64 data[PAGE_SIZE / 8], offset = offset_of(page);
-
-	lock_page(page);
-	if (userfault_hides(bitmap, offset)) {
-		u64 g = contents_new(page, data);
-		u32 since = contents_taken(page);
-
-		stress_check(!backing_write(hidden, offset, data, PAGE_SIZE / 2),
-			     "backing_write()");
-		stress_point();
-		stress_check(!backing_write(hidden, offset + PAGE_SIZE / 2,
-					    (u8 *)data + PAGE_SIZE / 2, PAGE_SIZE / 2),
-			     "backing_write()");
-		userfault_clear_page(bitmap, offset);
-		atomic_fetch_add(&shown, 1);
-		contents_brought(page, g, since, true, true);
-	}
-	unlock_page(page);
-}
-
-static void bring(unsigned int page)
-{
-	if (is_hidden_page(page))
-		show(page);
-	else
-		fill(page);
-}
-
 /* Who brings what threads of a VM sleep for. */
 static void handle(void *arg)
 {
 	struct vm *vm = arg;
 	struct fetch f;
-	int err;
 
 	while (!atomic_load(&all_over)) {
 		if (vm_next_fetch(vm, &f, ticks_now() + 1000))
 			continue;
 		atomic_fetch_add(&handed_out, 1);
-		stress_check(f.backing == missing && f.offset < MISSING, "a page that nobody has");
+		stress_check(f.backing == pager.missing && f.offset < MISSING,
+			     "a page that nobody has");
 		spin_ticks(stress_random(300));
 		wait_while_frozen();
-		err = fill((unsigned int)(f.offset / PAGE_SIZE));
-		stress_check(!err || has(WITH_FILLERS | WITH_CHANGES),
+		stress_check(page_fill((unsigned int)(f.offset / PAGE_SIZE)) ||
+				     has(WITH_FILLERS | WITH_CHANGES),
 			     "a page was handed out that somebody else has brought");
 		backing_put(f.backing);
 	}
@@ -197,47 +97,15 @@ static void fill_unasked(void *arg)
 		unsigned int page = (unsigned int)stress_random(2 * PAGES);
 
 		wait_while_frozen();
-		if (arg && !is_hidden_page(page) && stress_random(2))
-			stage(page);
+		if (arg && !page_is_hidden(page) && stress_random(2))
+			page_stage(page);
 		else
-			bring(page);
+			page_bring(page);
 		spin_ticks(stress_random(1000));
 	}
 }
 
 /* --- taking them away ------------------------------------------------------------------------ */
-
-static void punch(unsigned int from, unsigned int n)
-{
-	int err;
-
-	for (unsigned int i = from; i < from + n; i++)
-		contents_take(i);
-	err = backing_punch(missing, offset_of(from), n * PAGE_SIZE);
-	stress_check(!err, "backing_punch(): %d", err);
-	for (unsigned int i = from; i < from + n; i++)
-		contents_gone(i);
-}
-
-static void hide(unsigned int page)
-{
-	int err;
-
-	lock_page(page);
-	contents_take(page);
-	err = userfault_set(bitmap, offset_of(page), PAGE_SIZE);
-	stress_check(!err, "userfault_set(): %d", err);
-	contents_gone(page);
-	unlock_page(page);
-}
-
-static void move(unsigned int page)
-{
-	struct backing *b = is_hidden_page(page) ? hidden : missing;
-	int err = backing_move(b, offset_of(page), PAGE_SIZE, 0xee);
-
-	stress_check(!err || (err == -EAGAIN && b == missing), "backing_move(): %d", err);
-}
 
 static void take_all(void *arg)
 {
@@ -245,11 +113,11 @@ static void take_all(void *arg)
 		unsigned int page = (unsigned int)stress_random(2 * PAGES);
 
 		if (has(WITH_MOVES) && !stress_random(3))
-			move(page);
-		else if (is_hidden_page(page))
-			hide(page);
+			page_move(page);
+		else if (page_is_hidden(page))
+			page_hide(page);
 		else
-			punch(page, 1 + (unsigned int)stress_random(PAGES - page));
+			page_punch(page, 1 + (unsigned int)stress_random(PAGES - page));
 		spin_ticks(stress_random(1000));
 	}
 }
@@ -302,7 +170,7 @@ static void end(struct user *u, u64 value)
 /* The slot was not there. */
 static void lost(struct user *u)
 {
-	stress_check(!u->vm && !is_hidden_page(u->a.page) &&
+	stress_check(!u->vm && !page_is_hidden(u->a.page) &&
 			     atomic_load(&gone_begun) != u->before.gone_done,
 		     "user %u misses the slot of page %u, and nothing has been changed", u->nr,
 		     u->a.page);
@@ -316,7 +184,7 @@ static void expect_missing(struct user *u)
 
 	stress_check(!b->present || contents_taken(u->a.page) != b->taken,
 		     "user %u is told that page %u is missing, which is there", u->nr, u->a.page);
-	if (is_hidden_page(u->a.page))
+	if (page_is_hidden(u->a.page))
 		return;
 	stress_check(!u->vm && (!b->no_flag || atomic_load(&flag_set) != b->flag_set),
 		     "user %u is told that page %u is missing, by a slot without the flag", u->nr,
@@ -352,7 +220,7 @@ static void resolve(struct user *u, const struct vcpu_run *run)
 		     (unsigned long long)run->memory_fault.flags);
 	expect_missing(u);
 	if (stress_random(4))
-		bring(page);
+		page_bring(page);
 	note(u);
 }
 
@@ -362,7 +230,7 @@ static bool left(struct guest *g, int err)
 	struct user *u = g->arg;
 
 	if (!err && run->reason == RUN_EXIT_MEMORY_FAULT) {
-		atomic_fetch_add(&exits, !is_hidden_page(u->a.page));
+		atomic_fetch_add(&exits, !page_is_hidden(u->a.page));
 		resolve(u, run);
 		return true;
 	}
@@ -412,7 +280,7 @@ static void access(void *arg)
 			atomic_fetch_add(&refused, 1);
 			expect_missing(u);
 			if (stress_random(2))
-				bring(u->a.page);
+				page_bring(u->a.page);
 		}
 		atomic_fetch_add(&accesses[u->nr], 1);
 		spin_ticks(stress_random(100));
@@ -465,7 +333,7 @@ static struct slot_change whole(u32 flags)
 	return (struct slot_change){ .op = SLOT_CREATE,
 				     .base = base_of(0),
 				     .size = MISSING,
-				     .backing = missing,
+				     .backing = pager.missing,
 				     .flags = flags };
 }
 
@@ -564,10 +432,10 @@ static void make(void)
 				       { .op = SLOT_CREATE,
 					 .id = BITMAP,
 					 .base = BITMAP_BASE,
-					 .size = HIDDEN,
-					 .backing = hidden,
+					 .size = PAGER_HIDDEN,
+					 .backing = pager.hidden,
 					 .flags = SLOT_USERFAULT,
-					 .userfault = bitmap } };
+					 .userfault = pager.bitmap } };
 	struct slot_change second = whole(0);
 
 	second.base = base_of(1);
@@ -576,16 +444,6 @@ static void make(void)
 	stress_check(!vm_change_slots(vms[0], first, 2, SLOTS_ATOMIC, NULL) &&
 			     !vm_change_slots(vms[1], &second, 1, SLOTS_ATOMIC, NULL),
 		     "no slot");
-}
-
-static void make_memory(void)
-{
-	stress_check(!backing_create(&missing, MISSING, BACKING_MISSING) &&
-			     !backing_create(&hidden, HIDDEN, 0) && !backing_populate(hidden) &&
-			     !userfault_create(&bitmap, hidden, false),
-		     "no memory");
-	for (unsigned int i = PAGES; i < 2 * PAGES; i++)
-		stress_check(!userfault_set(bitmap, offset_of(i), PAGE_SIZE), "userfault_set()");
 }
 
 /* With nobody in the way any more everybody gets on. */
@@ -623,7 +481,7 @@ static void run(void)
 	struct thread *work[ARRAY_SIZE(work_of)], *devices[VMS], *handlers[VMS], *fillers[FILLERS];
 
 	reset();
-	make_memory();
+	pager_make();
 	make();
 	for (unsigned int i = 0; i < VCPUS; i++) {
 		guests[i] = (struct guest){ .work = touch, .left = left, .arg = &users[i] };
@@ -656,16 +514,14 @@ static void run(void)
 	contents_check_losers();
 	for (unsigned int i = 0; i < VMS; i++)
 		vm_destroy(vms[i]);
-	userfault_put(bitmap);
-	backing_put(hidden);
-	backing_put(missing);
+	pager_end();
 }
 
 static void after(void)
 {
 	stress_check(atomic_load(&exits) && atomic_load(&refused) && atomic_load(&handed_out) &&
-			     atomic_load(&in_vain) && atomic_load(&published) &&
-			     atomic_load(&shown),
+			     atomic_load(&pager.in_vain) && atomic_load(&pager.published) &&
+			     atomic_load(&pager.shown),
 		     "something that is to be tested did not happen");
 }
 
