@@ -3,6 +3,7 @@
 #include "hv/host/bootinfo.h"
 #include "hv/host/machine.h"
 #include "hv/host/mem.h"
+#include "hv/host/percpu.h"
 #include "hv/host/print.h"
 #include "hv/host/string.h"
 #include "lab/experiment.h"
@@ -53,6 +54,9 @@ static void run_module(const struct param_values *params)
 		out->cmdline = m[i].cmdline;
 	}
 	hopper.every = param_number(params, "hop");
+	if (hopper.every && config.cpus > nr_cpus)
+		machine_exit(RUN_USAGE, "guest: hop=: %u vCPUs need as many CPUs, and there are %u",
+			     config.cpus, nr_cpus);
 	if (hopper.every)
 		hopper_use(&hopper, &config);
 	err = vmm_run(&config, &result);
