@@ -301,7 +301,7 @@ int ept_map_page(struct ept *ept, gpa_t gpa, hpa_t hpa, unsigned int prot, struc
 {
 	ept_entry *e = hinted_entry(hint, gpa);
 
-	if (unlikely(hint->region != gpa / EPT_SIZE_2M + 1 || hint->nr_unlinks != ept->nr_unlinks ||
+	if (unlikely(!ept_hinted(hint, gpa) || hint->nr_unlinks != ept->nr_unlinks ||
 		     e < hint->first || e > hint->last)) {
 		if (!find_table(ept, gpa, hint))
 			return -EEXIST;

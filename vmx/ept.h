@@ -127,6 +127,18 @@ struct ept_hint {
 	ept_entry *table, *first, *last; /* what is noted to be in use of it */
 };
 
+/* Whether @gpa's table, if it has one, was seen by @hint; and note that it has one. */
+static inline bool ept_hinted(const struct ept_hint *hint, gpa_t gpa)
+{
+	return hint->region == gpa / EPT_SIZE_2M + 1;
+}
+
+static inline void ept_hint_at(struct ept_hint *hint, gpa_t gpa)
+{
+	hint->region = gpa / EPT_SIZE_2M + 1;
+	hint->first = (ept_entry *)~0ul; /* look for it then */
+}
+
 /**
  * ept_map_page - ept_map() for a page of 4 KiB where its table is and nothing is mapped
  * @gpa: any address in the page, below ept->limit

@@ -27,8 +27,11 @@ bool vmx_event_queued(void)
 	return vmcs_read(VM_ENTRY_INTR_INFO) & INTR_INFO_VALID;
 }
 
+/* In real mode there are no error codes, and the entry would refuse one. */
 static void queue(struct vmx_vcpu *v, u64 info, u32 error, u64 insn_len)
 {
+	if ((info & INTR_INFO_ERROR) && !(vmcs_read(GUEST_CR0) & CR0_PE))
+		info &= ~(u64)INTR_INFO_ERROR;
 	vmcs_write(VM_ENTRY_INTR_INFO, info);
 	if (info & INTR_INFO_ERROR)
 		vmcs_write(VM_ENTRY_EXCEPTION_ERROR_CODE, error);

@@ -112,11 +112,13 @@ static int map_writable(struct vm *vm, struct vm_slot *slot, gpa_t gpa,
 }
 
 noinline int fault_map(struct vm *vm, struct vm_slot *slot, gpa_t gpa, unsigned int access,
-		       const struct backing_page *page)
+		       const struct backing_page *page, struct ept_hint *hint)
 {
 	struct ept_mapping m;
 	int err = ept_lookup(&vm->vmx.ept, gpa, &m);
 
+	if (hint && m.size == EPT_SIZE_4K)
+		ept_hint_at(hint, gpa);
 	if (err == -ENOENT)
 		err = map_hole(vm, slot, gpa, access, page, m.size);
 	else if (!err && access & FAULT_WRITE && !(m.prot & EPT_WRITE))
@@ -126,15 +128,18 @@ noinline int fault_map(struct vm *vm, struct vm_slot *slot, gpa_t gpa, unsigned 
 	return err < 0 ? err : 0;
 }
 
-/* The usual case by itself: a page that is not mapped, in a table that is there. */
+/*
+ * The usual case by itself: a page that is not mapped, in a table that is there. Where a large leaf
+ * could be, there mostly is no table, and it is not looked for.
+ */
 static __always_inline int map_page(struct vm *vm, struct vm_slot *slot, gpa_t gpa,
 				    unsigned int access, const struct backing_page *page,
 				    struct ept_hint *hint)
 {
-	if (slot->flags & SLOT_LOG_DIRTY ||
+	if (slot->flags & SLOT_LOG_DIRTY || (page->span != PAGE_SIZE && !ept_hinted(hint, gpa)) ||
 	    unlikely(ept_map_page(&vm->vmx.ept, gpa, page->hpa, leaf_rights(vm, slot, access),
 				  hint)))
-		return fault_map(vm, slot, gpa, access, page);
+		return fault_map(vm, slot, gpa, access, page, hint);
 	count(&mem_faults);
 	return 0;
 }

@@ -66,10 +66,10 @@ static __always_inline bool slot_missing(struct vm *vm, const struct vm_slot *sl
 
 /*
  * fault.c: with the table lock held, and what slot_page() has found known to be so still: map it;
- * 0 or an error of ept_map(). And whether an APIC is there instead.
+ * 0 or an error of ept_map(). @hint may be NULL. And whether an APIC is there instead.
  */
 int fault_map(struct vm *vm, struct vm_slot *slot, gpa_t gpa, unsigned int access,
-	      const struct backing_page *page);
+	      const struct backing_page *page, struct ept_hint *hint);
 bool fault_is_apic(struct vm *vm, const struct vm_slot *slot, gpa_t gpa);
 
 #endif

@@ -69,7 +69,7 @@ static int populate_next(struct vm *vm, gpa_t *gpa, bool *more)
 			spin_lock(&vm->vmx.lock);
 			if (!slot->invalid && !invalidate_retry(vm, *gpa, seq) &&
 			    !fault_is_apic(vm, slot, *gpa))
-				err = fault_map(vm, slot, *gpa, FAULT_READ, &page);
+				err = fault_map(vm, slot, *gpa, FAULT_READ, &page, NULL);
 			if (!ept_lookup(&vm->vmx.ept, *gpa, &m))
 				size = m.size;
 			spin_unlock(&vm->vmx.lock);

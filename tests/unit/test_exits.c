@@ -88,6 +88,7 @@ void nmi_iret(void)
 static int setup(void **state)
 {
 	memset(fields, 0, sizeof(fields));
+	fields[GUEST_CR0] = CR0_PE;
 	vmx_caps = (struct vmx_caps){ .ept_vpid = EPT_CAP_INVEPT_SINGLE | EPT_CAP_INVEPT_ALL };
 	vm = (struct vmx_vm){ .ept.eptp = 0x1234000 | EPTP_WB | EPTP_WALK_4, .flush_gen = 7 };
 	v = (struct vmx_vcpu){ .vm = &vm, .flush_gen = &vm.flush_gen };
@@ -161,6 +162,31 @@ static void test_events_are_queued_again(void **state)
 		assert_int_equal(fields[VM_ENTRY_INTR_INFO], fields[IDT_VECTORING_INFO]);
 		assert_int_equal(fields[VM_ENTRY_EXCEPTION_ERROR_CODE], 5);
 	}
+}
+
+/* In real mode without the error code that some CPUs tell of: the entry would refuse it. */
+static void test_no_error_codes_in_real_mode(void **state)
+{
+	const struct vm_event gp = {
+		.vector = EXC_GP, .type = EVENT_EXCEPTION, .has_error = true, .error = 8
+	};
+
+	fields[GUEST_CR0] = 0;
+	fields[IDT_VECTORING_INFO] =
+		INTR_INFO_VALID | INTR_TYPE_EXCEPTION | INTR_INFO_ERROR | EXC_SS;
+	exit_with(48, 0);
+	assert_int_equal(fields[VM_ENTRY_INTR_INFO],
+			 INTR_INFO_VALID | INTR_TYPE_EXCEPTION | EXC_SS);
+	fields[VM_ENTRY_INTR_INFO] = 0;
+	assert_int_equal(vmx_inject(&v, &gp), 0);
+	assert_int_equal(fields[VM_ENTRY_INTR_INFO],
+			 INTR_INFO_VALID | INTR_TYPE_EXCEPTION | EXC_GP);
+	fields[VM_ENTRY_INTR_INFO] = 0;
+	fields[GUEST_CR0] = CR0_PE;
+	assert_int_equal(vmx_inject(&v, &gp), 0);
+	assert_int_equal(fields[VM_ENTRY_INTR_INFO],
+			 INTR_INFO_VALID | INTR_TYPE_EXCEPTION | INTR_INFO_ERROR | EXC_GP);
+	assert_int_equal(fields[VM_ENTRY_EXCEPTION_ERROR_CODE], 8);
 }
 
 /* What Bochs says when its own delivery of a virtual interrupt is interrupted; and what is so. */
@@ -249,6 +275,7 @@ int main(void)
 		cmocka_unit_test_setup(test_apic_access, setup),
 		cmocka_unit_test_setup(test_traps, setup),
 		cmocka_unit_test_setup(test_events_are_queued_again, setup),
+		cmocka_unit_test_setup(test_no_error_codes_in_real_mode, setup),
 		cmocka_unit_test_setup(test_interrupted_virtual_delivery, setup),
 		cmocka_unit_test_setup(test_flush, setup),
 	};
