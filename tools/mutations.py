@@ -864,8 +864,8 @@ MUTATIONS = [
         "what": "a vCPU uses the table of its last fault although tables have been taken out since",
         "edits": [(
             "vmx/ept.c",
-            "hint->region != gpa / EPT_SIZE_2M + 1 || hint->nr_unlinks != ept->nr_unlinks ||\n",
-            "hint->region != gpa / EPT_SIZE_2M + 1 ||\n",
+            "!ept_hinted(hint, gpa) || hint->nr_unlinks != ept->nr_unlinks ||\n",
+            "!ept_hinted(hint, gpa) ||\n",
         )],
         "catcher": "stress slots",
     },
