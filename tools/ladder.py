@@ -7,10 +7,10 @@ usage: ladder.py METRICS.JSONL -o OUT.SVG
        ladder.py --self-test
 """
 
-import argparse
-import html
-import json
 import sys
+
+import svg
+from svg import text
 
 RUNGS = ["emulate", "tpr", "access", "register", "delivery", "x2apic"]
 MODES = [("xapic", "xAPIC mode: registers in memory"), ("x2apic", "x2APIC mode: registers as MSRs")]
@@ -32,10 +32,6 @@ LEFT, COLUMN, BETWEEN, TOP = 136, 64, 22, 64
 CHART, ROW = 190, 34
 WIDTH = LEFT + 2 * 6 * COLUMN + BETWEEN + 16
 HEIGHT = TOP + CHART + 44 + ROW * len(ROWS) + 42
-
-
-def text(x, y, words, more=""):
-    return f'<text x="{x:.1f}" y="{y:.1f}" {more}>{html.escape(words)}</text>'
 
 
 def find(metrics, name, **params):
@@ -128,13 +124,7 @@ def draw(metrics):
         out.append(text(LEFT - 10, foot + n * ROW + 21, words, 'text-anchor="end" fill="#111"'))
     out.append(text(LEFT, HEIGHT - 16, "In the table: exits because of the APIC, below them ticks, of one "
                     "operation; green: no exit. 50th percentile, Bochs.", 'fill="#555"'))
-    return "\n".join([
-        '<?xml version="1.0" encoding="UTF-8"?>',
-        '<!-- SPDX-License-Identifier: GPL-2.0-only -->',
-        '<!-- Drawn by tools/ladder.py from the metrics of a run. -->',
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" '
-        f'viewBox="0 0 {WIDTH} {HEIGHT}" font-family="DejaVu Sans, Verdana, sans-serif" font-size="11.5">',
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>'] + out + ["</svg>", ""])
+    return svg.document(WIDTH, HEIGHT, "tools/ladder.py from the metrics of a run", out)
 
 
 def self_test():
@@ -149,29 +139,14 @@ def self_test():
     assert exits_of(metrics, "tpr", "xapic", {"op": "cr8"}) == 0.5
     assert exits_of(metrics, "tpr", "xapic", {"op": "eoi"}) is None
     assert [number(n) for n in (0, 0.5, 2, 12.3)] == ["0", "0.5", "2", "12"]
-    svg = draw(metrics)
-    assert "1,234" in svg and svg.count("<svg") == svg.count("</svg>") == 1
+    picture = draw(metrics)
+    assert "1,234" in picture and picture.count("<svg") == picture.count("</svg>") == 1
 
 
 def main():
-    parser = argparse.ArgumentParser(description="draw the ladder of experiment apic")
-    parser.add_argument("metrics", nargs="?")
-    parser.add_argument("-o", "--output")
-    parser.add_argument("--self-test", action="store_true")
-    args = parser.parse_args()
-    if args.self_test:
-        self_test()
-        return 0
-    if not args.metrics or not args.output:
-        parser.error("a metrics.jsonl and -o OUT.SVG are needed")
-    with open(args.metrics, encoding="utf-8") as f:
-        metrics = [json.loads(line) for line in f]
-    if not any(metric["name"] == "apic.ipi" for metric in metrics):
-        print(f"{args.metrics}: no apic.ipi in it", file=sys.stderr)
-        return 1
-    with open(args.output, "w", encoding="utf-8") as f:
-        f.write(draw(metrics))
-    return 0
+    return svg.from_metrics("draw the ladder of experiment apic", self_test, lambda metrics, _: draw(metrics),
+                            lambda metrics, _: "" if any(metric["name"] == "apic.ipi" for metric in metrics)
+                            else "no apic.ipi in it")
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ usage: scaling.py METRICS.JSONL -o OUT.SVG
        scaling.py --self-test
 """
 
-import argparse
-import html
-import json
 import math
 import sys
+
+import svg
+from svg import text
 
 WAYS = [("queue", "#d9704a", "queue: a handler serves all"),
         ("exit", "#4a90d9", "exit: each vCPU's VMM thread brings its pages"),
@@ -22,10 +22,6 @@ POSTED = {"queue": [150, 191, 210, 155, 130, 108, 86, 62, 36],
 LEFT, TOP, CHART, PANEL, BETWEEN = 64, 74, 300, 400, 84
 WIDTH = LEFT + 2 * PANEL + BETWEEN + 60
 HEIGHT = TOP + CHART + 70
-
-
-def text(x, y, words, more=""):
-    return f'<text x="{x:.1f}" y="{y:.1f}" {more}>{html.escape(words)}</text>'
 
 
 def curve(metrics, way, region, access):
@@ -142,13 +138,7 @@ def draw(metrics, region="private", access="write"):
     draw_posted(out, metrics, region, access)
     out.append(text(LEFT, HEIGHT - 14, "Left: each vCPU on a CPU of its own, the handler on another. Right: "
                     "posted are pages per millisecond, on a machine with 256 CPUs.", 'fill="#555"'))
-    return "\n".join([
-        '<?xml version="1.0" encoding="UTF-8"?>',
-        '<!-- SPDX-License-Identifier: GPL-2.0-only -->',
-        '<!-- Drawn by tools/scaling.py from the metrics of a run. -->',
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" '
-        f'viewBox="0 0 {WIDTH} {HEIGHT}" font-family="DejaVu Sans, Verdana, sans-serif" font-size="11.5">',
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>'] + out + ["</svg>", ""])
+    return svg.document(WIDTH, HEIGHT, "tools/scaling.py from the metrics of a run", out)
 
 
 def self_test():
@@ -164,31 +154,20 @@ def self_test():
     assert number(1464) == "1,464" and number(0.24) == "0.24"
     panel = Panel(0, 256, 16, True)
     assert panel.at(1, 16) == (0, TOP) and panel.at(256, 1 / 8) == (PANEL, TOP + CHART)
-    svg = draw(metrics)
-    assert "1,464" in svg and svg.count("<svg") == svg.count("</svg>") == 1
+    picture = draw(metrics)
+    assert "1,464" in picture and picture.count("<svg") == picture.count("</svg>") == 1
+
+
+def lacking(metrics, args):
+    if any(curve(metrics, way, args.region, args.access) for way, _, _ in WAYS):
+        return ""
+    return "no missing.rate of these regions and accesses in it"
 
 
 def main():
-    parser = argparse.ArgumentParser(description="draw the rates of experiment missing")
-    parser.add_argument("metrics", nargs="?")
-    parser.add_argument("-o", "--output")
-    parser.add_argument("--region", default="private", choices=("private", "overlapping"))
-    parser.add_argument("--access", default="write", choices=("write", "read"))
-    parser.add_argument("--self-test", action="store_true")
-    args = parser.parse_args()
-    if args.self_test:
-        self_test()
-        return 0
-    if not args.metrics or not args.output:
-        parser.error("a metrics.jsonl and -o OUT.SVG are needed")
-    with open(args.metrics, encoding="utf-8") as f:
-        metrics = [json.loads(line) for line in f]
-    if not any(curve(metrics, way, args.region, args.access) for way, _, _ in WAYS):
-        print(f"{args.metrics}: no missing.rate of these regions and accesses in it", file=sys.stderr)
-        return 1
-    with open(args.output, "w", encoding="utf-8") as f:
-        f.write(draw(metrics, args.region, args.access))
-    return 0
+    return svg.from_metrics("draw the rates of experiment missing", self_test,
+                            lambda metrics, args: draw(metrics, args.region, args.access), lacking,
+                            (("region", ("private", "overlapping")), ("access", ("write", "read"))))
 
 
 if __name__ == "__main__":

@@ -11,9 +11,11 @@ chooses (the first is 0). Time 0 is the first event that is not about entries, e
 """
 
 import argparse
-import html
 import re
 import sys
+
+import svg
+from svg import text
 
 # What a lane can be doing: colour, and the words of the legend.
 STATES = {
@@ -200,10 +202,6 @@ def step(span):
         size *= 10
 
 
-def text(x, y, words, more=""):
-    return f'<text x="{x:.1f}" y="{y:.1f}" {more}>{html.escape(words)}</text>'
-
-
 class Scale:
     """Ticks to pixels: the same for every panel, time 0 at the same place."""
 
@@ -294,16 +292,9 @@ def draw(traces, title):
     for trace, picture in zip(traces, pictures):
         y = draw_panel(out, used, trace, picture, scale, y)
     height = draw_legend(out, used, y + 4) + 16
-    head = [
-        '<?xml version="1.0" encoding="UTF-8"?>',
-        '<!-- SPDX-License-Identifier: GPL-2.0-only -->',
-        '<!-- Drawn by tools/timeline.py from the trace of a run. -->',
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
-        f'viewBox="0 0 {WIDTH} {height}" font-family="DejaVu Sans, Verdana, sans-serif" font-size="11.5">',
-        f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>']
     if title:
-        head.append(text(16, 24, title, 'font-size="15" font-weight="bold" fill="#111"'))
-    return "\n".join(head + out + ["</svg>", ""])
+        out.insert(0, text(16, 24, title, 'font-size="15" font-weight="bold" fill="#111"'))
+    return svg.document(WIDTH, height, "tools/timeline.py from the trace of a run", out)
 
 
 SAMPLE = """
@@ -373,8 +364,8 @@ def self_test():
     assert vcpu.cuts == [130, 150] and vcpu.marks == [(160, "reload after 2 retries")]
     assert [mark[1] for mark in mover.marks] == ["migration: begin", "exchanged", "migration: end"]
     assert step(600) == 50 and step(7) == 1 and step(1_000_000) == 100_000
-    svg = draw(traces, "a < b")
-    assert "a &lt; b" in svg and svg.count("<svg") == svg.count("</svg>") == 1
+    picture = draw(traces, "a < b")
+    assert "a &lt; b" in picture and picture.count("<svg") == picture.count("</svg>") == 1
 
 
 def main():
@@ -399,8 +390,7 @@ def main():
     if not chosen:
         print(f"{args.console}: no trace in it", file=sys.stderr)
         return 1
-    with open(args.output, "w", encoding="utf-8") as f:
-        f.write(draw(chosen, args.title))
+    svg.write(args.output, draw(chosen, args.title))
     return 0
 
 
