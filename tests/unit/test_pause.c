@@ -28,8 +28,8 @@ static int setup(void **state)
 	vcpu = fixture_vm->vcpu[0];
 	other = fixture_vm->vcpu[1];
 	fake_of(vcpu)->reg[REG_RIP] = RIP;
-	hold = (struct vm_hold){ NULL };
-	second = (struct vm_hold){ NULL };
+	hold = (struct vm_hold){ .vm = NULL };
+	second = (struct vm_hold){ .vm = NULL };
 	return 0;
 }
 
