@@ -13,6 +13,7 @@ int link_create(struct link *l, const struct link_config *config)
 	l->config = *config;
 	spin_lock_init(&l->lock);
 	list_init(&l->unused);
+	wait_queue_init(&l->freed);
 	for (unsigned int e = 0; e < LINK_ENDS; e++) {
 		list_init(&l->channel[e].urgent);
 		list_init(&l->channel[e].others);
@@ -159,17 +160,37 @@ struct link_message *link_message(struct link *l)
 	return m;
 }
 
+/* Not by looking again and again: who gives one back may be a thread of this CPU. */
+struct link_message *link_message_wait(struct link *l, u64 deadline)
+{
+	struct link_message *m = link_message(l);
+	struct waiter w;
+	int err = 0;
+
+	while (!m && !err) {
+		wait_prepare(&l->freed, &w);
+		m = link_message(l);
+		if (m)
+			wait_finish(&l->freed, &w);
+		else
+			err = wait_sleep_until(&w, deadline);
+	}
+	return m;
+}
+
 void link_put(struct link *l, struct link_message *m)
 {
 	spin_lock(&l->lock);
 	list_add_head(&l->unused, &m->node);
 	spin_unlock(&l->lock);
+	wake_one(&l->freed);
 }
 
 static void wake_ends(struct link *l)
 {
 	for (unsigned int e = 0; e < LINK_ENDS; e++)
 		wake_all(&l->event[e]);
+	wake_all(&l->freed);
 }
 
 int link_send(struct link *l, struct link_message *m, enum link_end to, bool urgent)

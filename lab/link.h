@@ -59,6 +59,7 @@ struct link {
 	struct list arriving[LINK_ENDS];	/* sent, in their order */
 	struct list unused;
 	struct wait_queue event[LINK_ENDS]; /* woken when something new will happen there */
+	struct wait_queue freed;	    /* woken when a message is unused again */
 	bool broken;
 	u64 left[2]; /* messages to LINK_B, others and urgent, until it breaks; 0: it does not */
 	u64 messages, bytes;
@@ -77,6 +78,11 @@ void link_destroy(struct link *l);
  * .data is its buffer. It is given back by link_send(), or link_put(). Any thread.
  */
 struct link_message *link_message(struct link *l);
+
+/** link_message_wait - the same, asleep until there is one. @deadline: absolute TSC: then NULL.
+ * Thread context. */
+struct link_message *link_message_wait(struct link *l, u64 deadline);
+
 void link_put(struct link *l, struct link_message *m);
 
 /**

@@ -38,13 +38,19 @@ static int send(struct migration *m, struct link_message *msg, enum migrate_kind
 	return link_send(&m->link, msg, LINK_B, urgent);
 }
 
+/* With a long latency all of them are on their way at times, until the target has taken one. */
+static struct link_message *unused(struct migration *m)
+{
+	return link_message_wait(&m->link, ticks_now() + migrate_patience(m));
+}
+
 /* One without contents. */
 static int send_word(struct migration *m, enum migrate_kind kind, const void *data, u32 bytes)
 {
-	struct link_message *msg = link_message(&m->link);
+	struct link_message *msg = unused(m);
 
 	if (!msg)
-		return -ENOMEM; /* so many are not on their way at once */
+		return -ETIMEDOUT;
 	msg->data = data;
 	msg->bytes = bytes;
 	return send(m, msg, kind, 0, true);
@@ -59,7 +65,7 @@ static void count_page(struct migration *m, u64 page)
 
 bool migrate_send_page(struct migration *m, u64 page, bool urgent)
 {
-	struct link_message *msg = link_message(&m->link);
+	struct link_message *msg = unused(m);
 	struct backing_page at;
 
 	if (!msg)
@@ -119,8 +125,9 @@ static int send_ahead(struct migration *m, u64 page)
 
 	if (err)
 		return err;
-	while (!(msg = link_message(&m->link)))
-		wait_at_source(m, ticks_now() + 1000);
+	msg = unused(m);
+	if (!msg)
+		return -ETIMEDOUT;
 	err = backing_read(m->source.mem, page * PAGE_SIZE, msg->buffer, PAGE_SIZE);
 	if (err) {
 		link_put(&m->link, msg);
@@ -183,9 +190,9 @@ static bool give_away(struct migrate_runner *r)
 	vm_resume(&h);
 	vcpu_unload(r->vcpu);
 	if (!err) {
-		struct link_message *msg = link_message(&m->link);
+		struct link_message *msg = unused(m);
 
-		err = -ENOMEM;
+		err = -ETIMEDOUT;
 		if (msg) {
 			if (m->config.refuse)
 				s->layout = ~0u;

@@ -25,8 +25,9 @@ static void tell(struct migration *m, enum migrate_kind kind, u64 where)
 {
 	struct link_message *msg;
 
-	while (!(msg = link_message(&m->link)) && !is_over(m))
-		link_wait(&m->link, LINK_B, ticks_now() + 1000);
+	do {
+		msg = link_message_wait(&m->link, ticks_now() + LOOK_EVERY);
+	} while (!msg && !is_over(m));
 	if (!msg)
 		return;
 	msg->kind = kind;
