@@ -28,6 +28,7 @@ import view as live  # noqa: E402
 FAILED, USAGE, NO_VMX, PANIC, ENTRY_FAILED = 1, 2, 121, 122, 123
 HANG, TRIPLE_FAULT, TROUBLE = 124, 125, 126
 GOODBYE_SECONDS = 10  # for the emulator to leave after the end line
+STARTS = 5  # of Bochs, see lost_port()
 
 # What Bochs' debugger says on the stream that carries the console, at start and at the end.
 BOCHS_HEADER = re.compile(r"^(=+| +Bochs x86 Emulator .*| +Built from .*| +Timestamp: .*)$")
@@ -319,6 +320,13 @@ def watch(options, parsed, view, metrics):
     return emulator, console
 
 
+def lost_port(options, emulator, console):
+    """Bochs looks for a free port for its display. Of two that start at the same instant one finds out
+    only after it has bound the port, and gives up before the machine has executed anything."""
+    return options.emulator == "bochs" and not console and \
+        "RFB could not bind any port" in emulator.log()
+
+
 def main():
     options = parse_arguments()
     # A command line may hold anything.
@@ -335,6 +343,10 @@ def main():
     parsed = results.Results(view)
     metrics = []
     emulator, console = watch(options, parsed, view, metrics)
+    for _ in range(STARTS):
+        if not lost_port(options, emulator, console):
+            break
+        emulator, console = watch(options, parsed, view, metrics)
     seconds = time.monotonic() - emulator.started
     status, text, details = verdict(options, emulator, parsed, console)
     parsed.finish()
