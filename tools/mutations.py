@@ -829,7 +829,7 @@ MUTATIONS = [
                 "since it was looked up",
         "edits": [(
             "hv/vm/fault_internal.h",
-            "\tif (unlikely(!seq_unmoved(vm, seq)) && invalidate_touches(vm, gpa, seq))\n\t\treturn false;\n",
+            "\tif (unlikely(!seq_unmoved(vm, seq)))\n\t\treturn false;\n",
             "\t(void)seq;\n",
         )],
         "catcher": "unit missing",

@@ -54,7 +54,7 @@ static __always_inline bool slot_missing(struct vm *vm, const struct vm_slot *sl
 					 u64 seq, struct missing *m)
 {
 	m->exit = slot_tells(slot, gpa);
-	if (unlikely(!seq_unmoved(vm, seq)) && invalidate_touches(vm, gpa, seq))
+	if (unlikely(!seq_unmoved(vm, seq)))
 		return false;
 	if (m->exit)
 		return true;

@@ -93,13 +93,9 @@ static inline bool seq_retry(struct vm *vm, gpa_t gpa, u64 seq)
 	return atomic_load_explicit(&i->seq, memory_order_relaxed) != seq;
 }
 
-/* The same without the lock held. */
-bool invalidate_touches(struct vm *vm, gpa_t gpa, u64 seq);
-
 /*
  * Without the lock, for who installs nothing and only tells what it has found: no invalidation is
  * under way, nor has one been since @seq was read. So it was true before this look at the latest.
- * If one is, it may be elsewhere: invalidate_touches().
  */
 static inline bool seq_unmoved(struct vm *vm, u64 seq)
 {

@@ -53,13 +53,3 @@ bool invalidate_retry(struct vm *vm, gpa_t gpa, u64 seq)
 {
 	return seq_retry(vm, gpa, seq);
 }
-
-bool invalidate_touches(struct vm *vm, gpa_t gpa, u64 seq)
-{
-	bool retry;
-
-	spin_lock(&vm->vmx.lock);
-	retry = seq_retry(vm, gpa, seq);
-	spin_unlock(&vm->vmx.lock);
-	return retry;
-}

@@ -400,22 +400,6 @@ static void test_invalidation_under_way(void **state)
 	bring(PAGE);
 }
 
-/* Of another range it is told all the same: that invalidation may take long. */
-static void test_invalidation_elsewhere(void **state)
-{
-	struct missing m;
-	u8 byte;
-
-	take(PAGE);
-	invalidate_begin(vm, PAGE + K4, K4);
-	assert_int_equal(vm_fault(vm, PAGE, W, &m), -EAGAIN);
-	assert_true(m.exit);
-	assert_int_equal(vm_read(vm, PAGE, &byte, 1), -EAGAIN);
-	assert_int_equal(fake_machine.yields, 0);
-	invalidate_end(vm);
-	bring(PAGE);
-}
-
 static void move_it(void)
 {
 	if (!fake_locks_held() && !meddled++)
@@ -651,7 +635,6 @@ int main(void)
 		TEST(test_flag_cleared),
 		TEST(test_resolved_meanwhile),
 		TEST(test_invalidation_under_way),
-		TEST(test_invalidation_elsewhere),
 		TEST(test_moved_meanwhile),
 		TEST(test_taken_meanwhile),
 		TEST(test_other_memory),
