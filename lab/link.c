@@ -183,7 +183,9 @@ void link_put(struct link *l, struct link_message *m)
 	spin_lock(&l->lock);
 	list_add_head(&l->unused, &m->node);
 	spin_unlock(&l->lock);
-	wake_one(&l->freed);
+	/* The lock, which who waits takes before it sleeps, orders the two. */
+	if (wait_queue_active(&l->freed))
+		wake_one(&l->freed);
 }
 
 static void wake_ends(struct link *l)
