@@ -28,7 +28,10 @@
 
 #define AP_STACK_SIZE KIB(16)
 
-/* Modern CPUs need no pause between INIT and STARTUP; whoever does not answer gets the old ones. */
+/*
+ * Modern CPUs need no pause between INIT and STARTUP; whoever does not answer gets STARTUP again
+ * after the old ones.
+ */
 #define FAST_INIT_US	10
 #define FAST_ANSWER_US	2000
 #define SLOW_INIT_US	10000
@@ -128,21 +131,21 @@ static void write_trampoline(hpa_t page)
 	ap_control.efer = rdmsr(MSR_EFER);
 }
 
-static void init_sipi(u8 page, u64 wait_us)
+static void send_startup(u8 page)
 {
 	u32 i;
 
-	for (i = 0; i < nr_slots(); i++) {
-		if (!atomic_load(&ap_slots[i].alive))
-			apic_send_init(ap_slots[i].apic_id);
-	}
-	spin_ticks(ticks_from_us(wait_us));
 	for (i = 0; i < nr_slots(); i++) {
 		if (!atomic_load(&ap_slots[i].alive))
 			apic_send_startup(ap_slots[i].apic_id, page);
 	}
 }
 
+/*
+ * INIT is sent once. A second one, for a CPU that has not answered yet, may find it just after its
+ * answer: it would be reset, count as alive, and get no STARTUP any more. A second STARTUP does no
+ * harm: it is dropped by a CPU that does not wait for one.
+ */
 static void start_listed(u8 page)
 {
 	u32 i, n = 0;
@@ -152,16 +155,17 @@ static void start_listed(u8 page)
 			ap_slots[n++].apic_id = acpi_info.apic_id[i];
 	}
 	atomic_store(&ap_control.nr, n);
-	init_sipi(page, FAST_INIT_US);
+	for (i = 0; i < n; i++)
+		apic_send_init(ap_slots[i].apic_id);
+	spin_ticks(ticks_from_us(FAST_INIT_US));
+	send_startup(page);
 	wait_until_alive(FAST_ANSWER_US);
 	if (nr_alive() == n)
 		return;
-	init_sipi(page, SLOW_INIT_US);
+	wait_until_alive(SLOW_INIT_US);
+	send_startup(page);
 	wait_until_alive(SLOW_STARTUP_US);
-	for (i = 0; i < n; i++) {
-		if (!atomic_load(&ap_slots[i].alive))
-			apic_send_startup(ap_slots[i].apic_id, page);
-	}
+	send_startup(page);
 	wait_until_alive(SLOW_ANSWER_US);
 }
 
