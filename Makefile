@@ -62,7 +62,7 @@ FAST	:= $(addprefix hv/vm/,apic_page backing backing_access backing_fill block f
 	   lapic lapic_ipi lapic_regs missing msr pause readers run slot_set slots slots_change \
 	   slots_step wait walk) \
 	   $(addprefix vmx/,enter ept ept_pages ept_range ept_unlink event floor lazy load skip) \
-	   $(addprefix hv/host/,apic mutex thread trace wait) $(addprefix hv/dev/,board bus serial) lab/exits lab/missing_vmm
+	   $(addprefix hv/host/,apic mutex thread trace wait) $(addprefix hv/dev/,board bus serial) lab/exits_guest lab/missing_vmm lab/missing_memory
 optimize = $(if $(filter $(FAST),$(1)),-O2 $(UNPADDED),$(SMALL))
 SMALL	:= -Os $(call probe,-Oz) -fno-align-functions $(call probe,-mpreferred-stack-boundary=3)
 UNPADDED := $(call probe,-fno-align-jumps) $(call probe,-fno-align-loops) $(call probe,-fno-align-labels)

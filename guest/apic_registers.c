@@ -229,9 +229,10 @@ static void check_msrs(void)
 			  trap_name(got));
 	}
 	apic_result(ok, "of the 256 MSRs those can be read that exist");
-	apic_result(apic_set_fault(LAPIC_EOI, 1) == EXC_GP &&
-			    apic_set_fault(LAPIC_EOI, 0) == NO_FAULT,
-		    "EOI takes nothing but 0");
+	if (!apic_skip("EOI takes nothing but 0"))
+		apic_result(apic_set_fault(LAPIC_EOI, 1) == EXC_GP &&
+				    apic_set_fault(LAPIC_EOI, 0) == NO_FAULT,
+			    "EOI takes nothing but 0");
 	apic_result(apic_set_fault(LAPIC_SELF_IPI, BIT(8) | 0x41) == EXC_GP,
 		    "SELF IPI takes nothing but a vector");
 	if (!apic_skip("the ICR's reserved bits raise GP"))

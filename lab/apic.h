@@ -7,6 +7,7 @@
 #define LAB_APIC_H
 
 #include "hv/host/ktap.h"
+#include "hv/host/patience.h"
 #include "hv/host/percpu.h"
 #include "hv/host/thread.h"
 #include "hv/host/timer.h"
@@ -81,6 +82,7 @@ struct apic_config {
 };
 
 struct apic_vm;
+struct metric_param;
 
 /* A vCPU and its thread. */
 struct apic_vcpu {
@@ -112,6 +114,17 @@ struct apic_vm {
  * there is nothing to destroy. Prints no result.
  */
 int apic_vm_create(struct apic_vm *a, const struct apic_config *c);
+
+/*
+ * Who runs the VM has these: lab/apic_vm.c.
+ *
+ * apic_vm_setup - make the new VM what a->config says, and set a->ram. An errno.
+ * apic_version - what is in vCPU @i's register VERSION
+ * apic_left - vcpu_run() has returned -EINTR, in the vCPU's thread
+ */
+int apic_vm_setup(struct apic_vm *a);
+u32 apic_version(struct apic_vm *a, u32 i);
+void apic_left(struct apic_vcpu *v);
 
 /** apic_vm_start - a thread for every vCPU. 0, -ENOMEM. */
 int apic_vm_start(struct apic_vm *a);
@@ -170,7 +183,7 @@ bool apic_frozen(struct apic_vm *a, u32 i, u64 ticks);
 hpa_t apic_address(struct apic_vm *a, u32 i);
 
 /* Longer than anything takes that works, chaos included. */
-#define APIC_SOON 2000000
+#define APIC_SOON patient(max_u64(2000000, tsc_hz / 5))
 
 /* Wait for a condition, busily. Whether it was met; it may not be any more. */
 #define APIC_WAIT(cond)                                                                            \
@@ -210,6 +223,9 @@ struct apic_storm {
 /** apic_storm_run - on a VM whose vCPUs are idle; the calling thread migrates. */
 void apic_storm_run(struct apic_vm *a, struct apic_storm *s);
 
+/** apic_take_counters - before and after: the second call leaves the difference. */
+void apic_take_counters(struct apic_vm *a, struct apic_storm *s);
+
 #define NR_APIC_MODES 3
 extern const struct apic_mode_name {
 	const char *name;
@@ -221,6 +237,32 @@ extern const char *const apic_flush_name[], *const apic_stall_name[];
 /** apic_has_page - whether this machine has the rung with the APIC-access page; else a SKIP of
  * @name that says which control is missing. */
 bool apic_has_page(const char *name);
+
+/* One line of the ladder's table: an operation of the guest. */
+struct apic_row {
+	u32 job;
+	const char *op; /* of apic.op; NULL: apic.ipi */
+	const char *words;
+	u32 vector;
+	bool halted; /* the target */
+};
+
+#define APIC_ROWS	 9
+#define APIC_ROW_SAMPLES 8 /* of APIC_BATCH operations each, or of one */
+#define APIC_ROW_PARAMS	 5
+
+extern const struct apic_row apic_rows[APIC_ROWS];
+
+/** apic_row_ops - how many operations apic_row_run() makes. */
+u64 apic_row_ops(const struct apic_row *r);
+
+/** apic_row_run - measure it on a VM with two idle vCPUs. False: it does not end. */
+bool apic_row_run(struct apic_vm *a, const struct apic_row *r, u64 *samples);
+
+/** apic_row_report - apic.op or apic.ipi; sorts the samples. Returns how many parameters it had,
+ * which are left in @p. */
+unsigned int apic_row_report(const struct apic_row *r, u32 rung, bool x2apic, u64 *samples,
+			     struct metric_param *p);
 
 void apic_ladder(const struct apic_options *o); /* lab/apic_ladder.c: what each rung costs */
 void apic_storms(const struct apic_options *o); /* lab/apic_storm.c: IPIs against migrations */

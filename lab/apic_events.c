@@ -6,7 +6,7 @@
 #define LEVEL	 1 /* of the plain vectors */
 #define EDGE	 2
 #define TIMES	 3
-#define QUIET	 5000
+#define QUIET	 patient(5000)
 #define ICR_INIT 0x4500u
 #define ICR_SIPI (0x4600u | APIC_STARTUP / PAGE_SIZE)
 #define OTHERS	 0xc0000u /* shorthand: all but self */

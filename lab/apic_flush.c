@@ -18,7 +18,7 @@
 #include "lab/apic.h"
 
 #define MOVES	 50
-#define PAUSE	 2000 /* ticks between two moves: every vCPU touches the page */
+#define PAUSE	 patient(2000) /* ticks between two moves: every vCPU touches the page */
 #define ATTEMPTS 8
 #define MARK	 0x600df00du /* in RAM */
 

@@ -13,44 +13,15 @@
 #include "hv/host/print.h"
 #include "lab/apic.h"
 
-#define SAMPLES	  8 /* of APIC_BATCH operations each */
-#define SENDER	  0
-#define TARGET	  1
 #define TOLERANCE 10 /* ticks: vCPUs on several CPUs meet a little differently each time */
 
-/* The rows of the table. */
-static const struct row {
-	u32 job;
-	const char *op; /* of apic.op; NULL: apic.ipi */
-	const char *words;
-	u32 vector;
-	bool halted; /* the target */
-} rows[] = {
-	{ APIC_JOB_IPI, NULL, "IPI, the target spins", APIC_PLAIN, false },
-	{ APIC_JOB_ALONE, NULL, "IPI, the target is in HLT", APIC_PLAIN, true },
-	{ APIC_JOB_IPI, NULL, "IPI, handler with levels", APIC_LEVELS, false },
-	{ APIC_JOB_SELF, "self", "self-IPI", APIC_PLAIN, false },
-	{ APIC_JOB_CR8, "cr8", "CR8 written and read", 0, false },
-	{ APIC_JOB_TPR, "tpr", "TPR written and read", 0, false },
-	{ APIC_JOB_EOI, "eoi", "EOI written", 0, false },
-	{ APIC_JOB_ID, "id", "ID read", 0, false },
-	{ APIC_JOB_ISR, "isr", "ISR read", 0, false },
-};
-
-#define NR_ROWS ARRAY_SIZE(rows)
-
 static struct {
-	u64 p50[2][NR_ROWS][NR_VMX_APIC_RUNGS];
-	u64 exits[2][NR_ROWS][NR_VMX_APIC_RUNGS]; /* because of the APIC, in all samples */
+	u64 p50[2][APIC_ROWS][NR_VMX_APIC_RUNGS];
+	u64 exits[2][APIC_ROWS][NR_VMX_APIC_RUNGS]; /* because of the APIC, in all samples */
 } ladder;
 
 static struct apic_vm a;
-static u64 samples[SAMPLES];
-
-static const char *mode_name(bool x2apic)
-{
-	return x2apic ? "x2apic" : "xapic";
-}
+static u64 samples[APIC_ROW_SAMPLES];
 
 /* Exits that accesses to a local APIC, or its interrupts, have caused so far. */
 static u64 apic_exits(void)
@@ -66,45 +37,19 @@ static u64 apic_exits(void)
 	return sum;
 }
 
-/* apic.exits: because of the APIC, in so many operations. */
-static void report(const struct row *r, u32 rung, bool x2apic)
+static bool measure(const struct apic_row *r, u32 rung, bool x2apic)
 {
-	u64 of = r->job == APIC_JOB_ALONE ? SAMPLES : SAMPLES * APIC_BATCH;
-	struct metric_param p[6] = { { .key = "rung", .word = vmx_apic_rung_name(rung) },
-				     { .key = "mode", .word = mode_name(x2apic) } };
-	unsigned int n = 2;
+	struct metric_param p[APIC_ROW_PARAMS + 1];
+	u64 before = apic_exits();
+	unsigned int n;
 
-	if (r->op) {
-		p[n++] = (struct metric_param){ .key = "op", .word = r->op };
-	} else {
-		p[n++] = (struct metric_param){ .key = "target",
-						.word = r->halted ? "hlt" : "spin" };
-		p[n++] = (struct metric_param){ .key = "handler",
-						.word = r->vector ? "levels" : "plain" };
-	}
-	p[n++] = (struct metric_param){ .key = "cpus", .value = nr_cpus };
-	metric_samples(r->op ? "apic.op" : "apic.ipi", "ticks", samples, SAMPLES, p, n);
-	p[n++] = (struct metric_param){ .key = "of", .value = of };
-	metric_value("apic.exits", "count", ladder.exits[x2apic][r - rows][rung], p, n);
-}
-
-static bool measure(const struct row *r, u32 rung, bool x2apic)
-{
-	struct apic_box *b = a.v[SENDER].box;
-	u64 before;
-
-	atomic_store(&a.v[TARGET].box->halt, r->halted);
-	atomic_store(&b->count, SAMPLES);
-	atomic_store(&b->to, TARGET);
-	atomic_store(&b->vector, TINY_VECTOR + r->vector);
-	before = apic_exits();
-	if (!apic_do(&a, SENDER, r->job))
+	if (!apic_row_run(&a, r, samples))
 		return false;
-	ladder.exits[x2apic][r - rows][rung] = apic_exits() - before;
-	for (unsigned int i = 0; i < SAMPLES; i++)
-		samples[i] = atomic_load(&b->samples[i]);
-	report(r, rung, x2apic);
-	ladder.p50[x2apic][r - rows][rung] = samples[SAMPLES / 2 - 1];
+	ladder.exits[x2apic][r - apic_rows][rung] = apic_exits() - before;
+	n = apic_row_report(r, rung, x2apic, samples, p);
+	p[n++] = (struct metric_param){ .key = "of", .value = apic_row_ops(r) };
+	metric_value("apic.exits", "count", ladder.exits[x2apic][r - apic_rows][rung], p, n);
+	ladder.p50[x2apic][r - apic_rows][rung] = samples[APIC_ROW_SAMPLES / 2 - 1];
 	return true;
 }
 
@@ -117,10 +62,10 @@ static void climb(u32 rung, bool x2apic)
 
 	if (!apic_vm_run(&a, &c))
 		return;
-	for (unsigned int i = 0; i < NR_ROWS && ok; i++)
-		ok = measure(&rows[i], rung, x2apic);
+	for (unsigned int i = 0; i < APIC_ROWS && ok; i++)
+		ok = measure(&apic_rows[i], rung, x2apic);
 	ktap_result(ok && apic_intact(&a), "IPIs and register accesses work: %s, %s",
-		    vmx_apic_rung_name(rung), mode_name(x2apic));
+		    vmx_apic_rung_name(rung), apic_modes[x2apic].name);
 	apic_vm_destroy(&a);
 }
 
@@ -131,14 +76,14 @@ static void print_table(const struct apic_options *o, bool x2apic)
 	char line[160];
 	int n = 0;
 
-	n = fmt_print(line, sizeof(line), "%-28s", mode_name(x2apic));
+	n = fmt_print(line, sizeof(line), "%-28s", apic_modes[x2apic].name);
 	for (u32 rung = 0; rung < NR_VMX_APIC_RUNGS; rung++)
 		if (o->rungs & BIT(rung))
 			n += fmt_print(line + n, sizeof(line) - (size_t)n, "%10s",
 				       vmx_apic_rung_name(rung));
 	ktap_note("%s", line);
-	for (unsigned int i = 0; i < NR_ROWS; i++) {
-		n = fmt_print(line, sizeof(line), "%-28s", rows[i].words);
+	for (unsigned int i = 0; i < APIC_ROWS; i++) {
+		n = fmt_print(line, sizeof(line), "%-28s", apic_rows[i].words);
 		for (u32 rung = 0; rung < NR_VMX_APIC_RUNGS; rung++)
 			if (o->rungs & BIT(rung))
 				n += fmt_print(line + n, sizeof(line) - (size_t)n, "%10llu",
@@ -158,10 +103,11 @@ static void judge_ladder(bool x2apic)
 
 	for (u32 rung = 1; rung <= best; rung++)
 		ok &= ticks[rung] <= ticks[rung - 1] + TOLERANCE;
-	ktap_result(ok, "no rung is slower than the one below it: %s", mode_name(x2apic));
+	ktap_result(ok, "no rung is slower than the one below it: %s", apic_modes[x2apic].name);
 	if (best > VMX_APIC_EMULATE)
 		ktap_result(ticks[best] < ticks[0],
-			    "the highest rung is faster than the lowest: %s", mode_name(x2apic));
+			    "the highest rung is faster than the lowest: %s",
+			    apic_modes[x2apic].name);
 }
 
 /* Rows whose accesses cost no exit on a rung, and above it. */
@@ -175,13 +121,14 @@ static void judge_exits(const struct apic_options *o, bool x2apic, u32 from, u32
 		if (vmx_apic_best() >= from)
 			return; /* other rungs were asked for */
 		fmt_print(why, sizeof(why), "needs \"%s\"", vmx_apic_missing(from));
-		ktap_skip(why, "%s: %s", name, mode_name(x2apic));
+		ktap_skip(why, "%s: %s", name, apic_modes[x2apic].name);
 		return;
 	}
-	for (unsigned int i = 0; i < NR_ROWS; i++)
-		for (u32 rung = from; rung < NR_VMX_APIC_RUNGS && jobs & BIT(rows[i].job); rung++)
+	for (unsigned int i = 0; i < APIC_ROWS; i++)
+		for (u32 rung = from; rung < NR_VMX_APIC_RUNGS && jobs & BIT(apic_rows[i].job);
+		     rung++)
 			exits += ladder.exits[x2apic][i][rung];
-	ktap_result(!exits, "%s: %s", name, mode_name(x2apic));
+	ktap_result(!exits, "%s: %s", name, apic_modes[x2apic].name);
 	if (exits)
 		ktap_note("%llu exits", (unsigned long long)exits);
 }

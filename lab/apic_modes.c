@@ -9,7 +9,7 @@
 
 #define MOVES	 20
 #define SWITCHES 40
-#define HELD	 20000 /* ticks */
+#define HELD	 patient(20000) /* ticks */
 
 static struct apic_vm a;
 

@@ -7,9 +7,9 @@
 #include "lab/apic.h"
 
 #define MOVES  50
-#define PAUSE  2000 /* ticks between two moves */
-#define HELD   20000
-#define TO_HLT 2000
+#define PAUSE  patient(2000) /* ticks between two moves */
+#define HELD   patient(20000)
+#define TO_HLT patient(2000)
 
 static struct apic_vm a;
 

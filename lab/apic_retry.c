@@ -13,16 +13,16 @@
 #include "hv/host/random.h"
 #include "lab/apic.h"
 
-#define STALL	  20000 /* ticks */
+#define STALL	  patient(20000) /* ticks */
 #define LEAVES	  10
-#define ROUNDS	  200  /* moves under chaos, at most, until something is seen */
-#define PAUSE	  6000 /* ticks between two moves, at most: the guest reads registers */
-#define ENOUGH	  5    /* times that only the sequence has told */
-#define MEETINGS  200  /* reloads under chaos at most, each met by */
-#define FLICKERS  10   /* invalidations that begin and end at once, */
-#define FLICKER	  300  /* this many ticks apart, at most */
-#define SETTLE	  5000 /* ticks after a move: the guest has read */
-#define TRAP_TIME 5000
+#define ROUNDS	  200		/* moves under chaos, at most, until something is seen */
+#define PAUSE	  patient(6000) /* ticks between two moves, at most: the guest reads registers */
+#define ENOUGH	  5		/* times that only the sequence has told */
+#define MEETINGS  200		/* reloads under chaos at most, each met by */
+#define FLICKERS  10		/* invalidations that begin and end at once, */
+#define FLICKER	  patient(300)	/* this many ticks apart, at most */
+#define SETTLE	  patient(5000) /* ticks after a move: the guest has read */
+#define TRAP_TIME patient(5000)
 
 static struct apic_vm a;
 

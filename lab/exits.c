@@ -12,46 +12,16 @@
 #include "hv/host/metric.h"
 #include "hv/host/percpu.h"
 #include "hv/host/thread.h"
+#include "lab/exits.h"
 #include "lab/experiment.h"
-#include "lab/tiny.h"
-#include "lab/vmm.h"
 
-#include "hv/host/print.h"
-
-#define MAX_SAMPLES	1024
 #define COUNTED_BATCHES 4
 #define MAX_ACCESSES	4 /* VMREADs and VMWRITEs on the CPUID path */
 
 static const struct param_spec exits_spec[] = {
 	PARAM_U64("n", 16, 65536, 1600, "executions of each kind of exit"),
-	PARAM_U64("batches", 1, MAX_SAMPLES, 100, "batches of 16 CPUIDs for the floor"),
+	PARAM_U64("batches", 1, EXITS_MAX_SAMPLES, 100, "batches of 16 CPUIDs for the floor"),
 };
-
-static u64 samples[MAX_SAMPLES];
-
-/* Fetch what a loop of tiny_code.S has stored. */
-static int read_samples(struct tiny *t, unsigned int n)
-{
-	for (unsigned int i = 0; i < n; i++) {
-		u32 v;
-		int err = vm_read(t->vm, TINY_SAMPLES + i * sizeof(v), &v, sizeof(v));
-
-		if (err)
-			return err;
-		samples[i] = v;
-	}
-	return 0;
-}
-
-/* The shortest VMM: it answers every IN at once. Returns 0 when the guest has come to its HLT. */
-static int run_to_halt(struct vcpu *vcpu)
-{
-	int err;
-
-	while (!(err = vcpu_run(vcpu)) && vcpu->run.reason == RUN_EXIT_IO)
-		vcpu->run.io.data = 0;
-	return err ? err : vcpu->run.reason == RUN_EXIT_HLT ? 0 : -EIO;
-}
 
 static int run_floor_to_halt(struct vcpu *vcpu)
 {
@@ -59,24 +29,10 @@ static int run_floor_to_halt(struct vcpu *vcpu)
 	u32 reason;
 	int err = vcpu_run_floor(vcpu, answer, &reason);
 
-	return err ? err : reason == VM_EXIT_HLT ? 0 : -EIO;
-}
-
-static void measure_loop(struct tiny_code code, int (*run)(struct vcpu *), unsigned int batches,
-			 const char *metric, const char *what)
-{
-	const struct metric_param p = { .key = "cpus", .value = nr_cpus };
-	struct tiny t;
-	int err = tiny_create(&t, code, batches);
-
-	if (!err)
-		err = run(t.vcpu);
-	if (!err)
-		err = read_samples(&t, batches);
-	ktap_result(!err, "%s", what);
-	if (!err)
-		metric_samples(metric, "ticks", samples, batches, &p, 1);
-	tiny_destroy(&t);
+	if (err || reason == VM_EXIT_HLT)
+		return err;
+	ktap_note("the floor met exit %u instead of HLT", reason);
+	return -EIO;
 }
 
 /* The instructions between exit and entry while the guest executes @batches of 16 CPUIDs. */
@@ -131,35 +87,17 @@ static void measure_memory(void)
 	ktap_expect_eq(page_nr_used(), before, "destroying a VM frees every page of it");
 }
 
-static void measure_kinds(u64 n)
-{
-	struct vmm_config config;
-	struct vmm_result result = { .status = 0 };
-	char append[64];
-	int err;
-
-	/* One touch per 2 MiB: that is the size of a mapping. */
-	fmt_print(append, sizeof(append), "n=%llu stride=0x200000", (unsigned long long)n);
-	err = vmm_embedded(&config, "exits", append);
-	if (!err)
-		err = vmm_run(&config, &result);
-	ktap_result(!err && !result.status, "the guest checks every kind of exit");
-	if (err || result.status)
-		ktap_note("%s (status %d)", err ? errno_name(err) : result.why,
-			  err ? err : result.status);
-}
-
 static void run_exits(const struct param_values *params)
 {
 	unsigned int batches = (unsigned int)param_number(params, "batches");
 
-	measure_kinds(param_number(params, "n"));
-	measure_loop(TINY_CPUID, run_to_halt, batches, "exits.cpuid_loop",
-		     "the CPUID loop ends in HLT with nothing left to wake it");
-	measure_loop(TINY_IN, run_to_halt, batches, "exits.pio_vmm",
-		     "the VMM answers every IN of the loop");
-	measure_loop(TINY_CPUID, run_floor_to_halt, batches, "exits.floor",
-		     "the floor answers every CPUID of the loop");
+	exits_kinds(param_number(params, "n"));
+	exits_loop(TINY_CPUID, exits_run_to_halt, batches, "exits.cpuid_loop",
+		   "the CPUID loop ends in HLT with nothing left to wake it");
+	exits_loop(TINY_IN, exits_run_to_halt, batches, "exits.pio_vmm",
+		   "the VMM answers every IN of the loop");
+	exits_loop(TINY_CPUID, run_floor_to_halt, batches, "exits.floor",
+		   "the floor answers every CPUID of the loop");
 	count_path();
 	measure_memory();
 }

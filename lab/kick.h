@@ -4,6 +4,7 @@
 #define LAB_KICK_H
 
 #include "hv/host/layout.h"
+#include "hv/host/patience.h"
 #include "hv/host/random.h"
 #include "hv/host/thread.h"
 #include "lab/experiment.h"

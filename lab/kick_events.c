@@ -15,17 +15,18 @@
 #include "hv/host/percpu.h"
 #include "hv/host/print.h"
 #include "hv/host/timer.h"
+#include "lab/dawdle.h"
 #include "lab/kick.h"
 
-#define LOST_AFTER   1000000 /* ticks, all of them under fire */
-#define QUIET	     30000   /* ticks after which nothing more comes, if something came twice */
-#define MAX_PAUSE    150     /* ticks between two kicks */
+#define LOST_AFTER   (10000 * (u64)dawdle_rounds()) /* ticks, all of them under fire */
+#define QUIET	     patient(30000) /* ticks after which nothing more comes, if something came twice */
+#define MAX_PAUSE    (3 * (u64)dawdle_rounds() / 2) /* ticks between two kicks */
 /*
  * Ticks between two kicks of all other CPUs together, and between two pages that they take away:
  * with less the guest would hardly get on.
  */
-#define HELPER_PAUSE 1000
-#define DROP_PAUSE   6000
+#define HELPER_PAUSE patient(1000)
+#define DROP_PAUSE   patient(6000)
 
 static const gpa_t pages[] = { TINY_IDT, TINY_GDT, TINY_STUBS, TINY_STACKS, TINY_BOXES, TINY_CODE };
 

@@ -14,9 +14,9 @@
 #include "hv/host/timer.h"
 #include "lab/kick.h"
 
-#define NR_SLOW	    8	  /* samples where each takes as long as a heartbeat */
-#define SLOW	    20000 /* ticks */
-#define FLOOR_LIMIT 50000 /* ticks */
+#define NR_SLOW	    8		   /* samples where each takes as long as a heartbeat */
+#define SLOW	    patient(20000) /* ticks */
+#define FLOOR_LIMIT patient(50000) /* ticks */
 
 u64 kick_samples[3][KICK_MAX_SAMPLES];
 

@@ -7,14 +7,16 @@
 #include "hv/host/percpu.h"
 #include "hv/host/string.h"
 #include "hv/host/timer.h"
+#include "lab/dawdle.h"
 #include "lab/kick.h"
 
 #define NR_ERRONEOUS 50
-#define WINDOW	     1500 /* ticks: longer than an entry that dawdles as `entering` does */
+/* Ticks: longer than an entry that dawdles as `entering` does. */
+#define WINDOW	     (15 * (u64)dawdle_rounds())
 #define NR_RUNS	     5
-#define MIN_WINDOWS  100 /* tries: one in five meets the entry */
-#define RUN_TICKS    3000
-#define PATIENCE     1000000 /* ticks for what comes by itself: ten heartbeats */
+#define MIN_WINDOWS  100			 /* tries: one in five meets the entry */
+#define RUN_TICKS    (30 * (u64)dawdle_rounds()) /* some page faults, and the guest gets on */
+#define PATIENCE     patient(1000000) /* ticks for what comes by itself: ten heartbeats */
 
 static u64 nr_sent(void)
 {

@@ -15,8 +15,9 @@
 #include "hv/host/timer.h"
 #include "lab/kick.h"
 
-#define WAIT_EVERY 8	/* requests, on average */
-#define MAX_PAUSE  1500 /* ticks after every other wait: the vCPU gets back to where it was */
+#define WAIT_EVERY 8 /* requests, on average */
+#define MAX_PAUSE                                                                                  \
+	patient(1500) /* ticks after every other wait: the vCPU gets back to where it was */
 
 struct storm {
 	struct kick_target target;

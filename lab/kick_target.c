@@ -6,13 +6,13 @@
 #include "hv/host/percpu.h"
 #include "hv/host/print.h"
 #include "hv/host/timer.h"
+#include "lab/dawdle.h"
 #include "lab/kick.h"
 
-#define DAWDLE	   100	 /* rounds of 2 instructions, before the last look and after it */
-#define LOST_AFTER 50000 /* ticks: longer than any way, shorter than the heartbeat */
-#define TO_SLEEP   2000	 /* ticks from `blocked` to the CPU's HLT */
-#define MAX_PAUSE  400	 /* ticks between two kicks, on top of the vCPU's way back */
-#define NEVER	   (10 * (u64)LOST_AFTER)
+#define LOST_AFTER patient(50000) /* ticks: longer than any way, shorter than the heartbeat */
+#define TO_SLEEP   patient(2000)  /* ticks from `blocked` to the CPU's HLT */
+#define MAX_PAUSE  patient(400)	  /* ticks between two kicks, on top of the vCPU's way back */
+#define NEVER	   (10 * LOST_AFTER)
 
 const char *const kick_transport_names[] = {
 	[KICK_NMI] = "nmi", [KICK_IPI] = "ipi", [KICK_TIMER] = "timer"
@@ -86,7 +86,7 @@ int kick_create(struct kick_target *t, const struct kick_setup *s)
 		return err;
 	}
 	if (s->state == STATE_ENTERING)
-		vcpu_dawdle(t->vcpu, DAWDLE);
+		vcpu_dawdle(t->vcpu, dawdle_rounds());
 	return 0;
 }
 

@@ -19,8 +19,8 @@
 #include "lab/experiment.h"
 #include "lab/needs.h"
 
-#define AFTERWARDS   1000000 /* ticks that the guest runs when the source is gone */
-#define OTHER_MEMORY 16	     /* MiB: tables, the hypervisor's own */
+#define AFTERWARDS   patient(1000000) /* ticks that the guest runs when the source is gone */
+#define OTHER_MEMORY 16		      /* MiB: tables, the hypervisor's own */
 
 typedef unsigned long long llu;
 

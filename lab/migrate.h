@@ -28,6 +28,7 @@
 #define LAB_MIGRATE_H
 
 #include "hv/dev/board.h"
+#include "hv/host/patience.h"
 #include "hv/host/thread.h"
 #include "hv/host/timer.h"
 #include "hv/vm/backing.h"

@@ -10,7 +10,7 @@
 #include "hv/host/percpu.h"
 #include "lab/migrate.h"
 
-#define AWHILE	  300000 /* ticks */
+#define AWHILE	  patient(300000) /* ticks */
 #define BREAK_MIB 4
 
 static const struct break_case {

@@ -7,6 +7,7 @@
 #define LAB_MISSING_H
 
 #include "hv/host/ktap.h"
+#include "hv/host/patience.h"
 #include "hv/host/percpu.h"
 #include "hv/host/thread.h"
 #include "hv/host/timer.h"
@@ -131,6 +132,29 @@ int missing_bring(struct missing_vm *m, u64 offset);
 /** missing_take - make pages missing, or hide them, again. An error of backing_punch(). */
 int missing_take(struct missing_vm *m, u64 offset, u64 len);
 
+/*
+ * lab/missing_memory.c, for lab/missing_vm.c: the mapping of low memory at m->ram; the region, with
+ * m->source full of what its pages are to hold; the end of both, and of the VM. Errors of what they
+ * call; missing_destroy_memory() takes back the half of it too.
+ */
+int missing_map_ram(struct missing_vm *m);
+int missing_create_memory(struct missing_vm *m);
+void missing_destroy_memory(struct missing_vm *m);
+void missing_stop(struct missing_vm *m); /* vm_stop(), and nobody waits for a page any more */
+int missing_start_vcpu(struct missing_vcpu *v);
+
+/*
+ * Whether this is the lab on KVM. There accesses that the hypervisor makes for the guest, those of
+ * instructions that it decodes, wait for missing pages also with WAY_EXIT, where otherwise they are
+ * exits like any other. And an exit is for one kind of access: INC across pages is a read first, to
+ * some CPUs.
+ */
+extern const bool missing_on_kvm;
+
+/* lab/missing_queue.c, for the rate: .fault of WAY_QUEUE, and what it has seen. */
+void missing_queue_fault(struct missing_vcpu *v, u64 offset);
+void missing_queue_report(struct missing_vm *m, u32 pages); /* per vCPU */
+
 /* lab/missing_vmm.c, for lab/missing_vm.c */
 void missing_run_vcpu(void *arg); /* a struct missing_vcpu: its thread */
 void missing_bring_reported(struct missing_vcpu *v, u64 offset); /* what .fault is by default */
@@ -178,7 +202,7 @@ u64 missing_metric(const char *name, const char *unit, u64 *samples, u32 n,
 		   const struct missing_params *what);
 
 /* Longer than anything takes that works, chaos included. */
-#define MISSING_SOON 20000000
+#define MISSING_SOON patient(20000000)
 
 /**
  * missing_until - wait for a condition, busily; other threads of this CPU run meanwhile
@@ -186,6 +210,19 @@ u64 missing_metric(const char *name, const char *unit, u64 *samples, u32 n,
  * Returns whether it was met before long.
  */
 bool missing_until(struct missing_vm *m, bool (*met)(struct missing_vm *m));
+
+/*
+ * lab/missing_together.c: vCPUs that write to one page, all of them. missing_meet() begins, until
+ * @met. Those that have reported the page stay outside with missing_hold_back() until
+ * missing_go_on(), which missing_part() begins with: they all find in the page what they should.
+ */
+extern struct missing_vm missing_crowd;
+bool missing_meet(enum missing_way way, void (*fault)(struct missing_vcpu *v, u64 offset),
+		  bool (*met)(struct missing_vm *m));
+bool missing_all_arrived(struct missing_vm *m);
+void missing_hold_back(struct missing_vcpu *v, u64 offset);
+void missing_go_on(void);
+bool missing_part(bool ok);
 
 /* What a run asks for. */
 struct missing_options {
@@ -202,6 +239,7 @@ void missing_test_flags(void);				  /* lab/missing_flags.c: asking for it */
 void missing_test_own(const struct missing_options *o);	  /* and the VMM's own accesses */
 void missing_test_several(
 	const struct missing_options *o); /* lab/missing_races.c: vCPUs together */
+void missing_test_together(const struct missing_options *o); /* each of which exits */
 void missing_test_storms(const struct missing_options *o);
 void missing_fault(const struct missing_options *o); /* lab/missing_fault.c: what a fault costs */
 void missing_rate(const struct missing_options *o);  /* lab/missing_rate.c: demand paging */

@@ -170,7 +170,6 @@ static void compare_present(const struct missing_options *o)
 {
 	u64 without = measure_present(WAY_QUEUE), with;
 
-	ktap_note("the smallest handler in C: 51, on Bochs");
 	for (enum missing_way way = WAY_EXIT; way < NR_MISSING_WAYS; way++) {
 		if (!(o->ways & BIT(way)))
 			continue;

@@ -7,10 +7,9 @@
  * CPU 0 has the handler of WAY_QUEUE; in the other ways it does nothing. Afterwards the guests
  * compare every byte of their pages.
  */
-#include "hv/host/errno.h"
 #include "hv/host/metric.h"
+#include "hv/host/print.h"
 #include "hv/host/string.h"
-#include "hv/host/trace.h"
 #include "lab/missing.h"
 
 /* As posted, pages a millisecond on a machine with 256 CPUs, for 1, 2, 4, ... 256 vCPUs. */
@@ -30,98 +29,6 @@ struct shape {
 
 static struct missing_vm m;
 
-/* --- the queue, by the thread that serves it ------------------------------------------------- */
-
-/* Where a page spends its time. */
-enum part {
-	TO_SLEEP, /* from the access until its vCPU's thread goes to sleep */
-	QUEUED,	  /* from then until the handler has it */
-	BROUGHT,  /* until it is there */
-	WOKEN,	  /* until the guest has made its access */
-	NR_PARTS,
-};
-
-static const char *const part_name[NR_PARTS] = { "sleep", "queue", "bring", "wake" };
-
-static struct {
-	u64 asleep, got, there; /* when */
-} page[MISSING_MAX_PAGES];
-
-static u64 samples[NR_PARTS][MISSING_MAX_PAGES];
-
-static void bring_timed(struct missing_vcpu *v, u64 offset)
-{
-	u64 i = offset / PAGE_SIZE;
-
-	page[i].got = ticks_now();
-	missing_bring(v->m, offset);
-	page[i].there = ticks_now();
-}
-
-/* The runs of all vCPUs are over: their CPUs record nothing any more. */
-static void find_sleeps(void)
-{
-	static struct trace_event events[TRACE_EVENTS];
-
-	for (u32 cpu = 1; cpu <= m.config.vcpus; cpu++) {
-		unsigned int n = trace_last(cpu, events, TRACE_EVENTS);
-
-		for (unsigned int i = 0; i < n; i++)
-			if (!strcmp(events[i].name, "vcpu: fetch"))
-				page[events[i].b / PAGE_SIZE].asleep = events[i].tsc;
-	}
-}
-
-static u32 sample_of(const struct shape *s, u32 i, bool after)
-{
-	return missing_sample(&m, i / s->pages, i % s->pages, after);
-}
-
-/* How many accesses are under way when the handler takes page @i, that one included. */
-static u64 queue_length(const struct shape *s, u64 i)
-{
-	u32 got = (u32)page[i].got;
-	u64 n = 0;
-
-	for (u32 v = 0; v < s->vcpus; v++) {
-		u32 k = 0;
-
-		while (k < s->pages && (s32)(missing_sample(&m, v, k, true) - got) <= 0)
-			k++;
-		n += k < s->pages && (s32)(missing_sample(&m, v, k, false) - got) < 0;
-	}
-	return n;
-}
-
-static void break_down(const struct shape *s)
-{
-	struct missing_params what = { .vcpus = s->vcpus };
-	u64 median[NR_PARTS], length;
-	u32 n = s->vcpus * s->pages;
-
-	find_sleeps();
-	for (u32 i = 0; i < n; i++) {
-		samples[TO_SLEEP][i] = (u32)page[i].asleep - sample_of(s, i, false);
-		samples[QUEUED][i] = page[i].got - page[i].asleep;
-		samples[BROUGHT][i] = page[i].there - page[i].got;
-		samples[WOKEN][i] = sample_of(s, i, true) - (u32)page[i].there;
-	}
-	for (enum part part = 0; part < NR_PARTS; part++) {
-		what.part = part_name[part];
-		median[part] = missing_metric("missing.queue", "ticks", samples[part], n, &what);
-	}
-	for (u32 i = 0; i < n; i++)
-		samples[0][i] = queue_length(s, i);
-	what.part = NULL;
-	length = missing_metric("missing.queue_length", "count", samples[0], n, &what);
-	ktap_note(
-		"queue, %u vCPUs: a page takes %llu ticks to the queue, %llu in it, %llu with "
-		"the handler, %llu until the guest goes on; the queue has %llu",
-		s->vcpus, (unsigned long long)median[TO_SLEEP], (unsigned long long)median[QUEUED],
-		(unsigned long long)median[BROUGHT], (unsigned long long)median[WOKEN],
-		(unsigned long long)length);
-}
-
 /* --- one run --------------------------------------------------------------------------------- */
 
 /* From the first access of all to the last. */
@@ -140,31 +47,35 @@ static u64 ticks_of(const struct shape *s)
 	return (u64)(last - first);
 }
 
-/* Returns pages per million ticks; 0: something is wrong. */
-static u64 run_shape(const struct shape *s)
+/* False: something is wrong. @pages: per million ticks. */
+static bool run_shape(const struct shape *s, u64 *pages)
 {
 	u32 apart = s->region == PRIVATE ? s->pages : 0;
 	const struct missing_config c = { .way = s->way,
 					  .vcpus = s->vcpus,
 					  .pages = apart ? s->pages * s->vcpus : s->pages,
 					  .first_cpu = 1,
-					  .fault = s->way == WAY_QUEUE ? bring_timed : NULL };
+					  .fault = s->way == WAY_QUEUE ? missing_queue_fault
+								       : NULL };
 	u64 ticks = 0;
 	bool ok;
 
+	*pages = 0;
 	if (!missing_run(&m, &c))
-		return 0;
+		return false;
 	missing_begin(&m, s->job, s->pages, apart);
 	ok = missing_finish(&m);
 	if (ok) {
 		ticks = ticks_of(s);
 		if (s->way == WAY_QUEUE && s->region == PRIVATE && s->job == MISSING_WRITE)
-			break_down(s);
+			missing_queue_report(&m, s->pages);
 	}
 	missing_begin(&m, MISSING_VERIFY, s->pages, apart);
 	ok = ok && missing_finish(&m) && missing_intact(&m);
 	missing_destroy(&m);
-	return ok && ticks ? 1000000ull * s->vcpus * s->pages / ticks : 0;
+	if (ok && ticks)
+		*pages = 1000000ull * s->vcpus * s->pages / ticks;
+	return ok;
 }
 
 /* --- all of them ----------------------------------------------------------------------------- */
@@ -195,22 +106,23 @@ static void report(const struct shape *s, u64 pages)
 }
 
 /* Rates beside the posted ones, and each as what it is of the first, in percent. */
-static void print_curves(enum region region, u32 job, u32 least, u32 most)
+static void print_curves(const struct missing_options *o, enum region region, u32 job, u32 least,
+			 u32 most)
 {
 	ktap_note("%s regions, %s: pages per million ticks (in %% of what 1 vCPU gets)",
 		  region_name[region], job_name[job]);
 	for (u32 n = least; n <= most; n++) {
-		u64 r[NR_MISSING_WAYS], p[NR_MISSING_WAYS];
+		char line[80] = "";
+		int len = 0;
 
-		for (enum missing_way way = 0; way < NR_MISSING_WAYS; way++) {
-			r[way] = rate[way][n];
-			p[way] = percent(r[way], rate[way][1]);
-		}
-		ktap_note(
-			"%3u vCPUs: queue %5llu (%4llu)  exit %5llu (%4llu)  bitmap %5llu (%4llu)",
-			n, (unsigned long long)r[0], (unsigned long long)p[0],
-			(unsigned long long)r[1], (unsigned long long)p[1],
-			(unsigned long long)r[2], (unsigned long long)p[2]);
+		for (enum missing_way way = 0; way < NR_MISSING_WAYS; way++)
+			if (o->ways & BIT(way))
+				len += fmt_print(
+					line + len, sizeof(line) - (size_t)len,
+					"  %s %5llu (%4llu)", missing_way_name[way],
+					(unsigned long long)rate[way][n],
+					(unsigned long long)percent(rate[way][n], rate[way][1]));
+		ktap_note("%3u vCPUs:%s", n, line + 1);
 	}
 }
 
@@ -234,13 +146,12 @@ static void scale(const struct missing_options *o, enum region region, u32 job)
 		for (u32 n = least; n <= most && o->ways & BIT(way); n++) {
 			const struct shape s = { way, n, o->pages, region, job };
 
-			rate[way][n] = run_shape(&s);
-			ok &= rate[way][n] > 0;
+			ok &= run_shape(&s, &rate[way][n]);
 			report(&s, rate[way][n]);
 		}
 	ktap_result(ok, "%s regions, %s: every page comes to every vCPU, with every byte",
 		    region_name[region], job_name[job]);
-	print_curves(region, job, least, most);
+	print_curves(o, region, job, least, most);
 }
 
 void missing_rate(const struct missing_options *o)

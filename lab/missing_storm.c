@@ -15,7 +15,7 @@
 #include "lab/missing.h"
 
 #define PAGES	  8
-#define MAX_GAP	  2000 /* ticks between two pages that are taken away */
+#define MAX_GAP	  patient(2000) /* ticks between two pages that are taken away */
 #define SHORT_GAP 400
 #define CODE	  0x100	 /* where in each page there is code */
 #define MINE	  0x200	 /* from here on each vCPU has a word that it writes */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* The VM that experiment `missing` works on: making it, and telling its guests what to do. */
 #include "hv/host/errno.h"
-#include "hv/host/mem.h"
 #include "hv/host/metric.h"
 #include "hv/host/print.h"
 #include "hv/host/string.h"
@@ -9,76 +8,7 @@
 
 extern const u8 missing_guest_start[], missing_guest_end[];
 
-const char *const missing_way_name[NR_MISSING_WAYS] = { "queue", "exit", "bitmap" };
-
 /* --- the whole ------------------------------------------------------------------------------- */
-
-u32 missing_flags(struct missing_vm *m)
-{
-	static const u32 flags[NR_MISSING_WAYS] = {
-		[WAY_EXIT] = SLOT_EXIT_ON_MISSING,
-		[WAY_BITMAP] = SLOT_USERFAULT,
-	};
-
-	return flags[m->config.way];
-}
-
-struct slot_change missing_slot(struct missing_vm *m, enum slot_op op, u32 flags)
-{
-	struct slot_change c = { .op = op, .id = MISSING_SLOT, .flags = flags };
-
-	if (flags & SLOT_USERFAULT)
-		c.userfault = m->hidden;
-	if (op == SLOT_CREATE) {
-		c.base = MISSING_BASE;
-		c.size = m->size;
-		c.backing = m->mem;
-	}
-	return c;
-}
-
-static unsigned int source_order(struct missing_vm *m)
-{
-	return page_order(m->size);
-}
-
-static int create_memory(struct missing_vm *m)
-{
-	const struct missing_config *c = &m->config;
-	bool hide = c->way == WAY_BITMAP;
-	struct slot_change slot;
-	int err = backing_create(&m->mem, m->size,
-				 hide || c->present ? BACKING_RESERVE : BACKING_MISSING);
-
-	if (!err && (hide || c->present))
-		err = backing_populate(m->mem);
-	if (!err && hide)
-		err = userfault_create(&m->hidden, m->mem, !c->present);
-	m->source = page_alloc(source_order(m), 0);
-	if (!err && !m->source)
-		err = -ENOMEM;
-	if (err)
-		return err;
-	for (u32 *word = (u32 *)(void *)m->source, i = 0; i < c->pages * (PAGE_SIZE / 4); i++)
-		word[i] = MISSING_VALUE + i / (u32)(PAGE_SIZE / 4);
-	if (c->present)
-		err = backing_write(m->mem, 0, m->source, m->size);
-	slot = missing_slot(m, SLOT_CREATE, missing_flags(m));
-	return err ? err : vm_change_slots(m->vm, &slot, 1, SLOTS_ATOMIC, NULL);
-}
-
-static int map_ram(struct missing_vm *m)
-{
-	unsigned int phase = slots_read_begin(m->vm);
-	struct vm_slot *slot = slot_find(m->vm, 0);
-	struct backing_page page;
-	int err = backing_find(slot->backing, slot->offset, &page);
-
-	slots_read_end(m->vm, phase);
-	if (!err)
-		m->ram = phys_to_virt(page.hpa);
-	return err;
-}
 
 static int add_vcpu(struct missing_vm *m, u32 i)
 {
@@ -93,7 +23,7 @@ static int add_vcpu(struct missing_vm *m, u32 i)
 		m->tiny.vcpu = v->vcpu;
 	vcpu_set_mp_state(v->vcpu, MP_RUNNABLE);
 	vcpu_set_flat32(v->vcpu, TINY_CODE, 0, (u32)tiny_box_gpa(i));
-	return lapic_start(v->vcpu, LAPIC_XAPIC);
+	return missing_start_vcpu(v);
 }
 
 int missing_create(struct missing_vm *m, const struct missing_config *c)
@@ -111,12 +41,9 @@ int missing_create(struct missing_vm *m, const struct missing_config *c)
 	if (err)
 		return err;
 	m->vm = m->tiny.vm;
-	vm_set_traced(m->vm, c->traced);
-	err = vm_set_apic(m->vm, VMX_APIC_EMULATE);
+	err = missing_map_ram(m);
 	if (!err)
-		err = map_ram(m);
-	if (!err)
-		err = create_memory(m);
+		err = missing_create_memory(m);
 	for (u32 i = 0; i < c->vcpus && !err; i++)
 		err = add_vcpu(m, i);
 	if (err)
@@ -162,19 +89,14 @@ void missing_destroy(struct missing_vm *m)
 {
 	if (!m->vm)
 		return;
-	vm_stop(m->vm);
+	missing_stop(m);
 	for (u32 i = 0; i < m->config.vcpus; i++)
 		if (m->v[i].thread)
 			thread_join(m->v[i].thread);
 	atomic_store(&m->stop, true);
 	if (m->handler)
 		thread_join(m->handler);
-	tiny_destroy(&m->tiny);
-	if (m->hidden)
-		userfault_put(m->hidden);
-	if (m->mem)
-		backing_put(m->mem);
-	page_free(m->source, m->source ? source_order(m) : 0);
+	missing_destroy_memory(m);
 	m->vm = NULL;
 	m->config.vcpus = 0;
 }

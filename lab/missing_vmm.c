@@ -8,41 +8,7 @@
 
 #define POLL 20000 /* ticks after which a handler without work looks whether it is to stop */
 
-/* --- pages ----------------------------------------------------------------------------------- */
-
-/* Nobody else writes a hidden page: the bitmap cannot tell who does. */
-static int show(struct missing_vm *m, u64 offset)
-{
-	u64 page = offset / PAGE_SIZE, bit = BIT(page % 64);
-	int err;
-
-	if (atomic_fetch_or(&m->claimed[page / 64], bit) & bit) {
-		while (userfault_hides(m->hidden, offset))
-			thread_yield();
-		return -EEXIST;
-	}
-	err = backing_write(m->mem, offset, m->source + offset, PAGE_SIZE);
-	if (!err)
-		userfault_clear_page(m->hidden, offset);
-	return err;
-}
-
-int missing_bring(struct missing_vm *m, u64 offset)
-{
-	return m->hidden ? show(m, offset) : backing_fill(m->mem, offset, m->source + offset);
-}
-
-int missing_take(struct missing_vm *m, u64 offset, u64 len)
-{
-	int err;
-
-	if (!m->hidden)
-		return backing_punch(m->mem, offset, len);
-	err = userfault_set(m->hidden, offset, len);
-	for (u64 page = offset / PAGE_SIZE; page < (offset + len) / PAGE_SIZE; page++)
-		atomic_fetch_and(&m->claimed[page / 64], ~BIT(page % 64));
-	return err;
-}
+/* --- the handler ----------------------------------------------------------------------------- */
 
 /* What vCPUs wait for, until that is over. */
 void missing_serve_until(struct missing_vm *m, bool (*over)(struct missing_vm *m))

@@ -15,19 +15,21 @@
 #include "hv/host/errno.h"
 #include "hv/host/ktap.h"
 #include "hv/host/metric.h"
+#include "hv/host/patience.h"
 #include "hv/host/percpu.h"
 #include "hv/host/random.h"
 #include "hv/host/thread.h"
 #include "hv/host/timer.h"
+#include "lab/dawdle.h"
 #include "lab/experiment.h"
 #include "lab/tiny.h"
 
-#define MAX_KICKS 1000000
-#define KEPT	  4096
-#define DAWDLE	  100 /* rounds: 200 instructions before the last look and 200 after it */
-#define MAX_PAUSE                                                                                  \
-	800 /* ticks between two kicks on top of their way: as long as an entry that dawdles */
-#define LOST_AFTER 20000 /* ticks without an answer; the heartbeat is 5 times as long */
+#define MAX_KICKS  1000000
+#define KEPT	   4096
+/* Ticks between two kicks on top of their way: as long as an entry that dawdles. */
+#define MAX_PAUSE  (8 * (u64)dawdle_rounds())
+/* Ticks without an answer; the heartbeat is at least 4 times as long. */
+#define LOST_AFTER patient(20000)
 
 static const struct param_spec nmi_spec[] = {
 	PARAM_U64("n", 1, MAX_KICKS, 2000, "kicks of each kind"),
@@ -137,7 +139,7 @@ static void run_nmi(const struct param_values *params)
 	const struct storm storms[] = {
 		{ TINY_SPIN, 0, "spins", "the guest spins with interrupts disabled" },
 		{ TINY_EXITS, 0, "exits", "the guest exits all the time" },
-		{ TINY_SPIN, DAWDLE, "spins", "the guest spins, and every entry dawdles" },
+		{ TINY_SPIN, dawdle_rounds(), "spins", "the guest spins, and every entry dawdles" },
 	};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(storms); i++) {

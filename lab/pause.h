@@ -7,6 +7,7 @@
 #ifndef LAB_PAUSE_H
 #define LAB_PAUSE_H
 
+#include "hv/host/patience.h"
 #include "hv/host/thread.h"
 #include "hv/host/timer.h"
 #include "hv/vm/backing.h"

@@ -18,10 +18,10 @@
 #define PAGES	 256 /* of 4 KiB, a power of two: 1 MiB */
 #define WORDS	 (PAGES / 64)
 #define ROUNDS	 8
-#define READS	 4    /* of the log in a round, beside the writers */
-#define ATTEMPTS 100  /* to see pages lost */
-#define MAX_GAP	 3000 /* ticks that the guests write before the log is read */
-#define GAP	 500  /* ticks between the log and the deletion */
+#define READS	 4	       /* of the log in a round, beside the writers */
+#define ATTEMPTS 100	       /* to see pages lost */
+#define MAX_GAP	 patient(3000) /* ticks that the guests write before the log is read */
+#define GAP	 patient(500)  /* ticks between the log and the deletion */
 
 static struct arena arena;
 static u32 seen[PAGES][MAX_CPUS]; /* the counts at the last look */

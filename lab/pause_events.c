@@ -12,9 +12,9 @@
 #include "lab/pause.h"
 
 #define HOLDS	    30
-#define MAX_GAP	    1000
-#define SETTLE	    20000 /* ticks after which a second delivery would have been seen */
-#define TIMER_AFTER 3000
+#define MAX_GAP	    patient(1000)
+#define SETTLE	    patient(20000) /* ticks after which a second delivery would have been seen */
+#define TIMER_AFTER patient(3000)
 #define TIMER	    (TINY_NR_VECTORS - 1) /* the vector that only the timer posts */
 
 static struct arena arena;

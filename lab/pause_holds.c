@@ -6,15 +6,15 @@
 #include "hv/host/percpu.h"
 #include "hv/host/random.h"
 #include "hv/host/string.h"
+#include "lab/dawdle.h"
 #include "lab/pause.h"
 
-#define FREEZE	  2000 /* ticks that a held VM is watched */
+#define FREEZE	  patient(2000) /* ticks that a held VM is watched */
 #define CYCLES	  50
 #define REFUSALS  100
-#define DAWDLE	  100	 /* rounds: 200 instructions before the last look and 200 after it */
-#define MAX_GAP	  800	 /* ticks from a resume to the next pause */
-#define TOO_SHORT 20000	 /* ticks in which a vCPU that is not kicked does not leave */
-#define LOOKS_UP  300000 /* ticks until it does */
+#define MAX_GAP	  patient(800)	  /* ticks from a resume to the next pause */
+#define TOO_SHORT patient(20000)  /* ticks in which a vCPU that is not kicked does not leave */
+#define LOOKS_UP  patient(300000) /* ticks until it does */
 #define ATTEMPTS  5
 
 static struct arena arena;
@@ -78,7 +78,7 @@ static void test_dawdling(void)
 		return;
 	}
 	for (u32 i = 0; i < arena.nr; i++)
-		vcpu_dawdle(arena.runner[i].vcpu, DAWDLE);
+		vcpu_dawdle(arena.runner[i].vcpu, dawdle_rounds());
 	ok = !arena_start(&arena, 0) && arena_all_in(&arena) && freeze_often(&arena, false);
 	ktap_result(ok, "a pause between the last look and the entry still prevents the entry");
 	ktap_result(vm_entries_barred() > barred, "some pauses did come just then");

@@ -15,7 +15,7 @@
 
 #define KEPT		512
 #define MIN_SAMPLES	3
-#define MAX_GAP		1000 /* ticks between the two calls of a live change */
+#define MAX_GAP		patient(1000) /* ticks between the two calls of a live change */
 #define LARGE_PLACES	8    /* of 2 MiB each, when memory comes on demand: host memory is finite */
 #define MAX_PLACES	1024 /* translations to build again, for a vCPU to touch in one round */
 #define LARGE_MIB	1024

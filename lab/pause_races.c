@@ -6,10 +6,10 @@
 #include "hv/host/random.h"
 #include "lab/pause.h"
 
-#define HOLDS	   100 /* of each of two threads */
-#define WATCH	   300 /* ticks that each looks at the counters while it holds */
-#define MAX_GAP	   1500
-#define OTHER_RUNS 50000 /* ticks that a VM is held while the other one runs */
+#define HOLDS	   100		/* of each of two threads */
+#define WATCH	   patient(300) /* ticks that each looks at the counters while it holds */
+#define MAX_GAP	   patient(1500)
+#define OTHER_RUNS patient(50000) /* ticks that a VM is held while the other one runs */
 
 static struct arena arena, other;
 
@@ -98,8 +98,8 @@ static void run_beside(struct arena *held, struct arena *runs)
 	beside = beats(runs) - beside;
 	ktap_result(ok && beside && atomic_load(&runs->runner[0].left) == left,
 		    "while one VM is held the other one runs on, undisturbed");
-	ktap_note("in %u ticks it beats %u times, and %u times while neither is held", OTHER_RUNS,
-		  beside, alone);
+	ktap_note("in %u ticks it beats %u times, and %u times while neither is held",
+		  (unsigned int)OTHER_RUNS, beside, alone);
 	ok = ok && !vm_pause(runs->vm, &second, 0, NULL) && arena_frozen(runs, WATCH) &&
 	     !vm_resume(&second) && arena_all_in(runs);
 	ktap_result(ok, "and can be held and resumed meanwhile");

@@ -10,12 +10,12 @@
 #include "lab/pause.h"
 
 #define CYCLES	  20
-#define FREEZE	  2000 /* ticks that a held VM is watched */
-#define MAX_GAP	  2000 /* ticks from one hold to the next */
-#define RECORD	  256  /* bytes that the device writes at once */
-#define PENDING	  0    /* offset in the slot: the event channel's word */
+#define FREEZE	  patient(2000) /* ticks that a held VM is watched */
+#define MAX_GAP	  patient(2000) /* ticks from one hold to the next */
+#define RECORD	  256		/* bytes that the device writes at once */
+#define PENDING	  0		/* offset in the slot: the event channel's word */
 #define BUFFER	  0x1000
-#define TOO_SHORT 20000
+#define TOO_SHORT patient(20000)
 
 static struct arena arena;
 

@@ -14,9 +14,9 @@
 #include "lab/kick.h"
 
 #define NR_TIMERS 4
-#define AHEAD_MIN 200
-#define AHEAD_MAX 40000
-#define SLACK	  20000 /* ticks on top of the heartbeat, for what else goes on */
+#define AHEAD_MIN patient(200)
+#define AHEAD_MAX patient(40000)
+#define SLACK	  patient(20000) /* ticks on top of the heartbeat, for what else goes on */
 
 static const struct param_spec timers_spec[] = {
 	PARAM_U64("n", NR_TIMERS, KICK_MAX_SAMPLES, 400, "expiries on each kind of guest"),

@@ -9,6 +9,7 @@
 
 #include "hv/host/irq.h"
 #include "hv/host/ktap.h"
+#include "hv/host/patience.h"
 #include "hv/host/percpu.h"
 #include "hv/host/thread.h"
 #include "hv/host/timer.h"
@@ -128,8 +129,8 @@ bool call_returned(struct call *c, u64 ticks);
 void call_join(struct call *c);
 
 /* Long enough for whatever is to happen, chaos included; and for what is not to happen. */
-#define SOON	   1000000
-#define NOT_AT_ALL 30000
+#define SOON	   patient(1000000)
+#define NOT_AT_ALL patient(30000)
 
 /*
  * Wait for a condition, letting other threads and the timers of this CPU run. Whether it was met;

@@ -5,6 +5,7 @@
  * 8 - Double Fault Exception" and "VM-Entry Controls for Event Injection".
  */
 #include "hv/host/errno.h"
+#include "hv/host/irq.h"
 #include "hv/host/machine.h"
 #include "hv/host/x86.h"
 #include "vmx/internal.h"
@@ -66,6 +67,18 @@ static u64 interrupted_event(struct vmx_vcpu *v, u64 info)
 }
 
 /*
+ * The blocking ends in the VMCS. In Bochs 2.7 it also stays behind in the CPU, where the next entry
+ * of whatever VMCS does not end it: under a hypervisor it would come over us, and from us over all
+ * guests. The IRET ends it there.
+ */
+static void unblock_nmi(void)
+{
+	vmcs_write(GUEST_INTERRUPTIBILITY_INFO,
+		   vmcs_read(GUEST_INTERRUPTIBILITY_INFO) & ~INTR_STATE_NMI);
+	nmi_iret();
+}
+
+/*
  * An exit in the middle of delivering an event leaves the event in IDT_VECTORING_INFO and nowhere
  * else: put it back into the entry field, so that the next entry delivers it. An NMI being
  * delivered already blocks NMIs; the injection wants to do that itself.
@@ -81,8 +94,7 @@ void vmx_requeue_event(struct vmx_vcpu *v)
 	if (info & INTR_INFO_ERROR)
 		error = vmcs_read(IDT_VECTORING_ERROR_CODE);
 	if ((info & INTR_INFO_TYPE) == INTR_TYPE_NMI)
-		vmcs_write(GUEST_INTERRUPTIBILITY_INFO,
-			   vmcs_read(GUEST_INTERRUPTIBILITY_INFO) & ~INTR_STATE_NMI);
+		unblock_nmi();
 	queue(v, info, (u32)error,
 	      vmx_event_has_length(info) ? vmcs_read(VM_EXIT_INSTRUCTION_LEN) : 0);
 }

@@ -2,6 +2,7 @@
 /* A vCPU's VMCS: creation, the controls, and the register state after RESET, INIT and STARTUP. */
 #include "hv/host/errno.h"
 #include "hv/host/mem.h"
+#include "hv/host/patience.h"
 #include "hv/host/timer.h"
 #include "hv/host/x86.h"
 #include "vmx/internal.h"
@@ -16,9 +17,12 @@
 	(CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCE |            \
 	 CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_UMIP | CR4_FSGSBASE | CR4_PCIDE | CR4_SMEP | CR4_SMAP)
 
+/* In ticks: longer than anybody has to wait for a kick that is not lost. */
+#define HEARTBEAT_MIN 80000
+
 u64 vmx_heartbeat(void)
 {
-	u64 ticks = tsc_hz / 100;
+	u64 ticks = max_u64(tsc_hz / 100, patient(HEARTBEAT_MIN));
 
 	if (!(vmx_config.pin & PIN_PREEMPTION_TIMER))
 		return 0;

@@ -12,7 +12,9 @@
 #include "hv/host/paging.h"
 #include "hv/host/x86.h"
 
-#define WINDOW_HZ    500 /* a measurement takes 2 ms */
+#define WINDOW_HZ    500 /* a measurement takes 2 ms, ... */
+#define WINDOWS_MAX  27	 /* ... or so many times that where polls are slow: 16 bits of PIT */
+#define POLLS_EXACT  100 /* those of a measurement to 1 percent, and some more */
 #define MEASUREMENTS 5	 /* at most; two that agree to 1 percent are enough */
 #define POLLS_MAX    (1u << 20)
 #define POLLS_MIN    3 /* a clock that jumps at once is none */
@@ -54,7 +56,8 @@ struct span {
 struct reference {
 	const char *name;
 	u64 hz;
-	bool (*measure)(const struct reference *r, struct span *s);
+	/* Over a number of windows; in @polls what it took. */
+	bool (*measure)(const struct reference *r, u32 windows, struct span *s, u32 *polls);
 	u64 (*read)(void); /* for measure_counter() */
 	u64 mask;
 };
@@ -74,29 +77,28 @@ static void span_end(struct span *s, u64 counts)
 }
 
 /* PIT channel 2 raises its output after a number of counts: one port read per poll. */
-static bool measure_pit(const struct reference *r, struct span *s)
+static bool measure_pit(const struct reference *r, u32 windows, struct span *s, u32 *polls)
 {
-	u16 counts = (u16)(r->hz / WINDOW_HZ);
+	u16 counts = (u16)(r->hz / WINDOW_HZ * windows);
 	u8 port_b = inb(PORT_SYSTEM_B);
-	u32 polls = 0;
 
 	outb(PORT_SYSTEM_B, (port_b & ~SYSTEM_B_SPEAKER) | SYSTEM_B_GATE2);
 	outb(PIT_COMMAND, PIT_CH2_MODE0_BIN);
 	outb(PIT_CHANNEL2, (u8)counts);
 	span_begin(s);
 	outb(PIT_CHANNEL2, (u8)(counts >> 8)); /* starts it */
-	while (!(inb(PORT_SYSTEM_B) & SYSTEM_B_OUT2) && polls < POLLS_MAX)
-		polls++;
+	for (*polls = 0; !(inb(PORT_SYSTEM_B) & SYSTEM_B_OUT2) && *polls < POLLS_MAX;)
+		++*polls;
 	span_end(s, counts);
 	outb(PORT_SYSTEM_B, port_b);
-	return polls >= POLLS_MIN && polls < POLLS_MAX;
+	return *polls >= POLLS_MIN && *polls < POLLS_MAX;
 }
 
 /* A free-running counter: from one of its edges to the first one after the window. */
-static bool measure_counter(const struct reference *r, struct span *s)
+static bool measure_counter(const struct reference *r, u32 windows, struct span *s, u32 *polls)
 {
 	u64 start = r->read(), counts = 0;
-	u32 polls = 0, edge_polls = 0;
+	u32 edge_polls = 0;
 
 	while (((r->read() - start) & r->mask) == 0) {
 		if (++edge_polls == POLLS_MAX)
@@ -104,12 +106,10 @@ static bool measure_counter(const struct reference *r, struct span *s)
 	}
 	span_begin(s);
 	start = r->read();
-	while (counts < r->hz / WINDOW_HZ && polls < POLLS_MAX) {
+	for (*polls = 0; counts < r->hz / WINDOW_HZ * windows && *polls < POLLS_MAX; ++*polls)
 		counts = (r->read() - start) & r->mask;
-		polls++;
-	}
 	span_end(s, counts);
-	return polls >= POLLS_MIN && polls < POLLS_MAX;
+	return *polls >= POLLS_MIN && *polls < POLLS_MAX;
 }
 
 static bool agree(u64 a, u64 b)
@@ -129,13 +129,17 @@ struct rates {
 static bool calibrate(const struct reference *r, struct rates *out)
 {
 	struct span best = { 0 };
+	u32 windows = 1, polls;
 
 	for (unsigned int i = 0; i < MEASUREMENTS; i++) {
 		struct span s;
 		bool sure;
 
-		if (!r->measure(r, &s) || !s.counts || !s.apic)
+		if (!r->measure(r, windows, &s, &polls) || !s.counts || !s.apic)
 			return false;
+		/* A poll is the error, and takes long under a hypervisor: then once more. */
+		if (polls < POLLS_EXACT)
+			windows = WINDOWS_MAX;
 		sure = i && agree(best.tsc * s.counts, s.tsc * best.counts);
 		if (!i || s.tsc * best.counts < best.tsc * s.counts)
 			best = s;

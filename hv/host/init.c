@@ -11,6 +11,7 @@
 #include "hv/host/irq.h"
 #include "hv/host/mem.h"
 #include "hv/host/paging.h"
+#include "hv/host/patience.h"
 #include "hv/host/percpu.h"
 #include "hv/host/print.h"
 #include "hv/host/smp.h"
@@ -126,6 +127,7 @@ static void start_main(void)
 	apic_init_cpu();
 	if (time_init())
 		panic("no timer to calibrate the TSC against: PIT, HPET and PM timer stand still");
+	patience_init();
 	timer_init_cpu();
 	if (trace_init_cpu())
 		panic("no memory for the trace of CPU 0");

@@ -20,7 +20,8 @@ extern const char *tsc_source; /* "pit", "hpet", "pmtimer", or "cpuid" */
  *
  * CPUID's own figure (leaf 0x15) is exact where it is true: it is used when a measurement agrees
  * with it to 1 percent, and when there is nothing to measure with. Boot CPU, once, after ACPI and
- * APIC. Takes 4 ms. Returns 0, or -ENODEV when no reference counts and CPUID says nothing.
+ * APIC. Takes 4 ms, or 0.1 s where a look at a clock is slow. Returns 0, or -ENODEV when no
+ * reference counts and CPUID says nothing.
  */
 int time_init(void);
 

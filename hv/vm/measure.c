@@ -23,14 +23,23 @@ void vcpu_repair_state(struct vcpu *vcpu)
 	vmx_repair_state(&vcpu->vmx);
 }
 
+/* Exits before the first CPUID go the ordinary way: the code's first page; and the heartbeat. */
+static bool leave_floor(struct vcpu *vcpu, u32 reason)
+{
+	switch (reason) {
+	case VM_EXIT_MEMORY: return vcpu_handle_memory(vcpu) != RESUME_GUEST;
+	case VM_EXIT_TIMER: return vmx_set_heartbeat(&vcpu->vmx, vmx_heartbeat());
+	default: return true;
+	}
+}
+
 int vcpu_run_floor(struct vcpu *vcpu, const u32 answer[4], u32 *reason)
 {
 	if (vcpu_load(vcpu))
 		return -EBUSY;
-	/* Exits before the first CPUID (the code's first page) go the ordinary way. */
 	do {
 		*reason = vmx_floor(&vcpu->vmx, answer);
-	} while (*reason == VM_EXIT_MEMORY && vcpu_handle_memory(vcpu) == RESUME_GUEST);
+	} while (!leave_floor(vcpu, *reason));
 	vmx_unload(&vcpu->vmx);
 	return 0;
 }
