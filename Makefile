@@ -46,6 +46,7 @@ all: $(BUILD)/stillpoint.elf
 
 include boot/Makefile
 include guest/Makefile
+include linux/Makefile
 include tests/Makefile
 
 # --- the image -----------------------------------------------------------------------------------
