@@ -17,7 +17,8 @@ check_all()
 		exit 0
 	fi
 	need gcc libc libbsd make binutils bochsbios qemu ovmf grub grub-bios grub-efi xorriso mtools gdb \
-		cmocka zydis clang fuzzer clang-format cppcheck shellcheck spin
+		cmocka zydis clang fuzzer clang-format cppcheck shellcheck spin \
+		linux-source flex bison bc libelf patch xz
 	dir=$OUT/check
 	mkdir -p "$dir" || die 126 "cannot write to $dir"
 	exec 8>"$dir/.lock"

@@ -16,7 +16,7 @@ die()
 	exit "$status"
 }
 
-# build: quiet make; its output goes to $OUT/build.log and is shown when it fails.
+# build [TARGET...]: quiet make; its output goes to $OUT/build.log and is shown when it fails.
 build()
 {
 	[ -z "${STILLPOINT_NO_BUILD:-}" ] || return 0
@@ -25,16 +25,16 @@ build()
 	{
 		flock 9
 		{
-			make -j"$(nproc)" --no-print-directory "BUILD=$BUILD" 2>&1
+			make -j"$(nproc)" --no-print-directory "BUILD=$BUILD" "$@" 2>&1
 			echo "exit $?"
 		} | tee "$OUT/build.log" | build_progress
+		if [ "$(tail -n 1 "$OUT/build.log")" != "exit 0" ]; then
+			say "the build failed:"
+			sed '$d' "$OUT/build.log" | grep -E -m 1 -A 15 '(error|Error|undefined reference)' >&2 ||
+				sed '$d' "$OUT/build.log" | tail -n 20 >&2
+			die 126 "the build failed (all of it: $OUT/build.log)"
+		fi
 	} 9>"$BUILD/.lock"
-	if [ "$(tail -n 1 "$OUT/build.log")" != "exit 0" ]; then
-		say "the build failed:"
-		sed '$d' "$OUT/build.log" | grep -E -m 1 -A 15 '(error|Error|undefined reference)' >&2 ||
-			sed '$d' "$OUT/build.log" | tail -n 20 >&2
-		die 126 "the build failed (all of it: $OUT/build.log)"
-	fi
 }
 
 # One line on a terminal, overwritten by each step; one word elsewhere; nothing when up to date.

@@ -24,7 +24,7 @@ sources()
 # Every file says under which licence it is, near its top; only data made by others cannot.
 licences()
 {
-	files | grep -v -e '^LICENSE$' -e '^tests/fuzz/corpus/' | {
+	files | grep -v -e '^LICENSE$' -e '^tests/fuzz/corpus/' -e '^linux/patches/' | {
 		status=0
 		while IFS= read -r file; do
 			[ -f "$file" ] || continue
@@ -53,7 +53,7 @@ python_files()
 			exit 1
 	done && python3 tools/timeline.py --self-test &&
 		python3 tools/ladder.py --self-test && python3 tools/scaling.py --self-test &&
-		python3 tools/mutate.py --check
+		python3 tools/compare.py --self-test && python3 tools/mutate.py --check
 }
 
 # Tables that the linker delimits are compared by their ends: comparePointers cannot know.
@@ -97,8 +97,8 @@ list)
 		cppcheck
 	END
 	;;
-build-gcc) make "$jobs" "BUILD=$BUILD" ;;
-build-clang) make "$jobs" "BUILD=$BUILD/clang" CC=clang ;;
+build-gcc) make "$jobs" "BUILD=$BUILD" all linux ;;
+build-clang) make "$jobs" "BUILD=$BUILD/clang" CC=clang all linux ;;
 unit) make "$jobs" "BUILD=$BUILD" unit ;;
 fuzz) make "$jobs" "BUILD=$BUILD" fuzz ;;
 stress-*) stress "${1#stress-}" ;;

@@ -37,6 +37,13 @@ clang-format	clang-format	clang-format	checks the style
 cppcheck	cppcheck	cppcheck	checks the sources
 shellcheck	shellcheck	shellcheck	checks the scripts
 spin	spin	spin	searches the models
+linux-source	/usr/src/linux-source-6.1.tar.xz	linux-source-6.1	Linux, to be patched and run
+flex	flex	flex	configures Linux
+bison	bison	bison	configures Linux
+bc	bc	bc	builds Linux
+libelf	/usr/include/gelf.h	libelf-dev	builds Linux
+patch	patch	patch	applies the series
+xz	xz	xz-utils	unpacks Linux
 END
 }
 
@@ -141,6 +148,7 @@ print_versions()
 		printf "$row" QEMU "$(qemu_version)" $TESTED_QEMU
 		printf "$row" GRUB "$(grub_version)" $TESTED_GRUB
 		printf "$row" OVMF "$(package_version ovmf)" 2022.11
+		printf "$row" Linux "$(package_version linux-source-6.1)" 6.1.192
 		printf "$row" gcc "$(gcc -dumpfullversion 2>/dev/null)" 12.2
 		printf "$row" clang "$(clang -dumpversion 2>/dev/null)" 14.0
 		printf "$row" python3 "$(python3 -c 'import platform; print(platform.python_version())' \

@@ -51,6 +51,17 @@ $modules"
 	run_image guest "$folder" "$arguments"
 }
 
+# clear_folder: $dir is this run's alone, and nothing of an earlier run is left in it.
+clear_folder()
+{
+	mkdir -p "$dir" || die 126 "cannot write to $dir"
+	exec 8>"$dir/.lock"
+	flock -n 8 || die 2 "another run is writing to $dir; choose a folder with --name"
+	rm -f "$dir/bochsrc" "$dir/command" "$dir/console.txt" "$dir/ktap.txt" "$dir/metrics.jsonl" \
+		"$dir/emulator.log" "$dir/summary.txt" "$dir/blob.bin" "$dir/ram.bin" "$dir/debugger.rc" \
+		"$dir/stillpoint.iso" "$dir/monitor" "$dir/firmware.txt" "$dir/timeline.svg" "$dir/kernel.txt"
+}
+
 # run_image VIEW FOLDER CMDLINE: the whole run; exits with its status.
 run_image()
 {
@@ -59,14 +70,10 @@ run_image()
 	cmdline=${cmdline% }
 	dir=$OUT/${name:-$2}
 
+	[ $nested = no ] || run_nested "$view"
 	need_machine
 	build
-	mkdir -p "$dir" || die 126 "cannot write to $dir"
-	exec 8>"$dir/.lock"
-	flock -n 8 || die 2 "another run is writing to $dir; choose a folder with --name"
-	rm -f "$dir/bochsrc" "$dir/command" "$dir/console.txt" "$dir/ktap.txt" "$dir/metrics.jsonl" \
-		"$dir/emulator.log" "$dir/summary.txt" "$dir/blob.bin" "$dir/ram.bin" "$dir/debugger.rc" \
-		"$dir/stillpoint.iso" "$dir/monitor" "$dir/firmware.txt" "$dir/timeline.svg"
+	clear_folder
 	write_machine "$dir" "$cmdline"
 	[ $verbose = no ] || view=verbose
 	python3 tools/watch.py --dir "$dir" --image "$BUILD/stillpoint.elf" \

@@ -39,6 +39,11 @@ BOCHS_MARK = re.compile(r"^0x[0-9a-f]+ (\d+)$")
 MARK_BASE = 1000000  # tools/machine.sh: debugger.rc announces CPU N's frames by this + N
 QEMU_CPU = re.compile(r"^CPU#(\d+)")
 STDERR_MARK = "--- standard error"
+# What Linux says when something is wrong with it.
+KERNEL_TROUBLE = re.compile(
+    r"Kernel panic|\bBUG: |\bWARNING: |\bOops: |general protection fault|unable to handle|"
+    r"(?:soft|hard) lockup|rcu: INFO|hung task|\bKASAN: |\bUBSAN: ")
+KERNEL_TIME = re.compile(r"^\[ *\d+\.\d+\] ")
 QEMU_RIP = re.compile(r"^[RE]IP=([0-9a-f]+)")
 
 
@@ -275,6 +280,31 @@ def emulator_words(log):
     return (loud or lines)[-4:]
 
 
+def kernel_lines(options):
+    """What Linux has printed on its serial console, without the times."""
+    try:
+        with open(path(options, "kernel.txt"), encoding="utf-8", errors="replace") as file:
+            return [KERNEL_TIME.sub("", line.rstrip()) for line in file if line.strip()]
+    except OSError:
+        return []
+
+
+def kernel_verdict(ending, kernel):
+    """A run in which the kernel has complained did not pass, whatever the programs say."""
+    trouble = [line for line in kernel if KERNEL_TROUBLE.search(line)]
+    if not trouble:
+        return ending
+    dead = any("Kernel panic" in line for line in trouble)
+    status, text, details = ending
+    if status and not dead:
+        return status, text, trouble[:4] + details
+    first = kernel.index(trouble[0])
+    details = ["kernel.txt:"] + ["  " + line for line in kernel[first:first + 24]]
+    if dead:
+        return PANIC, "kernel panic: " + trouble[-1].split("Kernel panic - not syncing: ")[-1], details
+    return FAILED, "the kernel complains: " + trouble[0], details
+
+
 def write_lines(name, lines):
     with open(name, "w", encoding="utf-8", errors="backslashreplace") as file:
         file.writelines(line + "\n" for line in lines)
@@ -348,7 +378,11 @@ def main():
             break
         emulator, console = watch(options, parsed, view, metrics)
     seconds = time.monotonic() - emulator.started
-    status, text, details = verdict(options, emulator, parsed, console)
+    kernel = kernel_lines(options)
+    status, text, details = kernel_verdict(verdict(options, emulator, parsed, console), kernel)
+    if kernel:
+        with open(path(options, "console.txt"), "a", encoding="utf-8") as file:
+            file.writelines(f"kernel: {line}\n" for line in kernel)
     parsed.finish()
 
     metrics.append({"name": "image.bytes", "unit": "bytes", "value": options.image_bytes,

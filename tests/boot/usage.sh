@@ -44,7 +44,20 @@ tool)
 	refused 'not a readable file' guest /
 	refused 'no such file' guest stillpoint --module /nonexistent
 	refused "what is 'x'" guest stillpoint x
-	refused 'belong to: guest' run --append x
+	refused 'belongs to: guest' run --append x
+	refused 'belong to: guest' run --host-cpus 2
+	refused 'belong to: linux' run --kernel stock
+	refused 'belongs to: linux build' linux --steps
+	refused 'one of: patched stock' linux --kernel newest
+	refused 'no such program' linux --program /nonexistent
+	refused 'without a boot loader' linux --boot iso
+	refused 'without a boot loader' linux --firmware uefi
+	refused "what is 'x'" linux build x
+	refused 'nothing is known to compare of' compare no-such-experiment
+	refused 'before any experiment' compare n=1 exits
+	refused 'name an experiment once' compare exits exits
+	refused 'all sides need VMX' compare --machine qemu-tcg
+	refused 'belong to one run' compare exits --verbose
 	refused 'belongs to: debug' run --print
 	refused "what is 'x'" list x
 	refused "no test is called" check no-such-test
