@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "hv/host/irq.h"
 #include "hv/host/machine.h"
 #include "hv/host/random.h"
 #include "hv/host/string.h"
@@ -86,6 +87,10 @@ void vmx_lazy_import(struct vmx_vcpu *vcpu, const struct vmx_state *s)
 void vmx_flush_guest(struct vmx_vcpu *vcpu)
 {
 	flushes++;
+}
+
+void nmi_iret(void)
+{
 }
 
 void vmx_make_launchable(struct vmx_vcpu *vcpu, void (*launch)(void))
