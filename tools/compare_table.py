@@ -34,6 +34,7 @@ STEPS = (
     Step("exits", ("exits",), 1),
     Step("kick", ("kick",), 2),
     Step("pause", ("pause",), 2, own=("pause", "zap=all", "do=measure")),
+    Step("pause-many", ("pause", "do=measure"), 8, own=("pause", "zap=all", "do=measure")),
     Step("wait", ("wait",), 2),
     Step("apic-page", ("apic", "do=check"), 3),
     Step("apic-ladder", ("apic", "do=ladder"), 3),

@@ -12,14 +12,13 @@ nested()
 }
 
 case ${1:-} in
-list) printf '%s\n' 1-cpu basics kick wait pause missing hop guest usage ;;
+list) printf '%s\n' usage ;;
 1-cpu) nested --cpus 1 machine n=20 entry exits n=16 batches=10 ;;
 basics) nested timers n=20 nmi n=30 ;;
 kick) nested kick samples=10 requests=16 events=5 transport=nmi ;;
 wait) nested wait events=20 ;;
 pause) nested pause ticks=20000 mib=1 do=check ;;
 missing) nested missing takes=4 pages=4 ;;
-hop) nested hop every=400000 hops=5 ;;
 guest)
 	for program in hello memory; do
 		stillpoint 0 guest "$BUILD/guest/$program.elf" --machine nested --timeout 600
