@@ -138,7 +138,7 @@ kernel_leaves_out_folders()
 kernel_leaves_out()
 {
 	for drivers in ata bluetooth bus clk comedi crypto dma edac gpio gpu hid hwmon i2c iio infiniband \
-		input isdn md media memory message mfd misc mmc mtd net nfc ntb nvme parport phy \
+		input isdn md media memory message mfd misc mmc mtd 'net/*' nfc ntb nvme parport phy \
 		pinctrl platform power pwm regulator remoteproc s390 scsi sh siox slimbus soc soundwire \
 		spi staging target usb vdpa vfio video w1; do
 		echo "$LINUX_PACKAGE/drivers/$drivers/*.[chS]"
