@@ -5,7 +5,7 @@
 
 #include <linux/kvm.h>
 
-/* --- patch 1: exit on missing ----------------------------------------------------------------- */
+/* --- exit on missing -------------------------------------------------------------------------- */
 
 #ifndef KVM_EXIT_MEMORY_FAULT
 #define KVM_EXIT_MEMORY_FAULT 39
@@ -29,7 +29,7 @@ struct kvm_run_memory_fault {
 	__u64 size;
 };
 
-/* --- patch 2: kick all ------------------------------------------------------------------------ */
+/* --- kick all --------------------------------------------------------------------------------- */
 
 #ifndef KVM_CAP_KICK_ALL_VCPUS
 #define KVM_CAP_KICK_ALL_VCPUS	    237
@@ -37,7 +37,7 @@ struct kvm_run_memory_fault {
 #define KVM_RESUME_ALL_KICKED_VCPUS _IO(KVMIO, 0xd5)
 #endif
 
-/* --- patch 4: waiting ------------------------------------------------------------------------- */
+/* --- waiting ---------------------------------------------------------------------------------- */
 
 #ifndef KVM_CAP_VCPU_POLL
 #define KVM_CAP_VCPU_POLL 238
