@@ -21,12 +21,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kvm.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/io.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -216,6 +218,28 @@ static void allow_large_mappings(void)
 	close(fd);
 }
 
+/*
+ * KVM keeps what few VMs need out of the way by jump labels: code that it changes when the first
+ * such VM comes and when the last one goes. With two threads, TCG of QEMU 7.2 seems to go on at
+ * times with a translation of half of such a change, and the kernel dies of an INT3 that is not
+ * there any more. So there, with STILLPOINT_KEEP_VM in the environment, the first VMs stay: one
+ * whose vCPU has no local APIC, and one whose vCPU has one (disabled, as it is at first).
+ */
+static void keep_vms(void)
+{
+	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+	for (int apic = 0; apic < 2; apic++) {
+		int vm = kvm < 0 ? -1 : ioctl(kvm, KVM_CREATE_VM, 0);
+
+		if (vm < 0 || (apic && ioctl(vm, KVM_CREATE_IRQCHIP, 0)) ||
+		    ioctl(vm, KVM_CREATE_VCPU, 0) < 0) {
+			console_printf("# init: no VM to keep: %s\n", strerror(errno));
+			return;
+		}
+	}
+}
+
 int main(int argc, char **argv)
 {
 	if (getpid() != 1) {
@@ -231,6 +255,8 @@ int main(int argc, char **argv)
 	mount_on("tmpfs", "/tmp");
 	mount_on("tmpfs", "/dev/shm");
 	allow_large_mappings();
+	if (getenv("STILLPOINT_KEEP_VM"))
+		keep_vms();
 	setenv("PATH", "/bin", 1);
 	setenv("HOME", "/", 1);
 	console_printf(

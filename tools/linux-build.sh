@@ -2,15 +2,16 @@
 # The kernels of the Linux side: Debian's source, as it is and with our patches. Sourced.
 # shellcheck shell=sh
 #
-# One source tree, $BUILD/linux/tree. The kernel as it is comes first; a patch then costs only what it
-# touches. Whatever is built is kept as $BUILD/linux/kernel/NAME-KEY, KEY being a hash of all that
-# makes it: the source package's version, the configuration, the patches, the compiler, this recipe.
+# One source tree, $BUILD/linux/tree, which goes from one kernel to the next by the patches between
+# them and compiles only what they touch. Whatever is built is kept as $BUILD/linux/kernel/NAME-KEY,
+# KEY being a hash of all that makes it: the source package's version, the configuration, the patches,
+# the compiler, this recipe.
 
 LINUX_VERSION=6.1
 LINUX_PACKAGE=linux-source-$LINUX_VERSION
 LINUX_ARCHIVE=/usr/src/$LINUX_PACKAGE.tar.xz
 LINUX_RECIPE=1 # changes when the same files have to be built in another way
-LINUX_FILES=950 # compiled for a first kernel, about: for the progress shown
+LINUX_FILES=960 # compiled for a first kernel, about: for the progress shown
 LINUX_PATCHES=${LINUX_PATCHES:-linux/patches/$LINUX_VERSION}
 
 # linux_patches [NUMBER]: the series in order, or its first patches.
@@ -83,32 +84,15 @@ make_kernel()
 	started=$(date +%s)
 	: >"$linux_log"
 	unpack_kernel
-	# What is there as it is makes all others cheap.
-	case $1,$tree_is in
-	stock,*) set_patches 0 ;;
-	*,new)
-		build_kernel_as_it_is
-		set_patches "$(kernel_patches "$1" | wc -l)"
-		;;
-	*) set_patches "$(kernel_patches "$1" | wc -l)" ;;
-	esac
+	set_patches "$(kernel_patches "$1" | wc -l)"
 	compile_kernel "$vmlinux" "$1"
 }
 
-# A fresh tree: build the stock kernel on the way, and keep it.
-build_kernel_as_it_is()
-{
-	set_patches 0
-	compile_kernel "$BUILD/linux/kernel/vmlinux-$(kernel_key stock)" stock
-}
-
-# unpack_kernel: the tree for this source package; $tree_is becomes "new" or "there".
+# unpack_kernel: the tree for this source package.
 unpack_kernel()
 {
 	tree=$BUILD/linux/tree
-	tree_is=there
 	[ "$(cat "$tree/.stillpoint/source" 2>/dev/null)" != "$linux_source" ] || return 0
-	tree_is=new
 	say "unpacking $LINUX_PACKAGE $linux_source"
 	rm -rf "$tree" "$tree.new"
 	mkdir -p "$tree.new/.stillpoint/patches"

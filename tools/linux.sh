@@ -50,8 +50,49 @@ run_linux()
 	program,*) STILLPOINT_NO_BUILD='' build linux-boot ;;
 	*) STILLPOINT_NO_BUILD='' build linux ;;
 	esac
+	case ${program:+program},${words%% *} in
+	,selftests) run_selftests ;;
+	esac
 	clear_folder
 	boot_linux "$arguments"
+}
+
+# run_selftests: those that $words name, or all of linux/selftests. In Bochs the tests that need APICv
+# have a boot of their own, see kernel_parameters: the parameters cannot be changed later.
+apicv=no
+run_selftests()
+{
+	names=${words#selftests}
+	[ -n "$names" ] || names=$(selftest_names)
+	with_apicv=''
+	without=''
+	for test in $names; do
+		case $machine,$test in
+		bochs,apic_access_reload) with_apicv="$with_apicv $test" ;;
+		*) without="$without $test" ;;
+		esac
+	done
+	status=0
+	if [ -n "$without" ]; then
+		clear_folder
+		(boot_linux "selftests$without") || status=$?
+		dir=$dir-apicv
+	fi
+	# Not after a usage error, nor when there was no end.
+	if [ -n "$with_apicv" ] && [ $status -lt 2 ]; then
+		apicv=yes
+		clear_folder
+		(boot_linux "selftests$with_apicv") || status=$?
+	fi
+	exit $status
+}
+
+# selftest_names: all of the list, in its order.
+selftest_names()
+{
+	sed 's/#.*//' linux/selftests | while read -r test _; do
+		[ -z "$test" ] || echo "$test"
+	done
 }
 
 # find_kernel: sets $vmlinux (with symbols) and $kernel_text, building the kernel if it must.
@@ -109,7 +150,7 @@ kernel_parameters()
 		# Its MWAIT does not wake, and there is no second clock to watch the TSC with.
 		parameters="$parameters idle=halt tsc=reliable"
 		# It does not interrupt a guest that runs with interrupts off, as those of the
-		# selftests do. A parameter of patch 6, see linux/README.md; others ignore it.
+		# selftests do. A parameter of the series, see linux/README.md; others ignore it.
 		# And what it logs with PML are addresses, not those of pages: KVM warns.
 		parameters="$parameters kvm_intel.heartbeat=100000 kvm_intel.pml=0"
 		case $model in
@@ -119,11 +160,13 @@ kernel_parameters()
 	fi
 	# Without posted interrupts Bochs has no APICv, and so no APIC-access page that could move. There
 	# the heartbeat must not come between a virtual interrupt and its delivery.
-	case $machine,${program:+program},${words%% *} in
-	bochs,,apic) parameters="$parameters kvm_intel.apicv_without_pi=1 kvm_intel.heartbeat=0" ;;
+	case $machine,${program:+program},${words%% *},$apicv in
+	bochs,,apic,* | bochs,,selftests,yes)
+		parameters="$parameters kvm_intel.apicv_without_pi=1 kvm_intel.heartbeat=0"
+		;;
 	esac
-	# Elsewhere a second is the host's, who may have other things to do.
-	[ "$machine" = bochs ] || parameters="$parameters STILLPOINT_PATIENCE=10"
+	# Elsewhere a second is the host's, who may have other things to do. And see linux/init.c.
+	[ "$machine" = bochs ] || parameters="$parameters STILLPOINT_PATIENCE=10 STILLPOINT_KEEP_VM=1"
 	printf '%s' "$parameters${append:+ $append} STILLPOINT_KERNEL=$kernel"
 }
 

@@ -44,9 +44,9 @@ settle_machine()
 		fi
 	else
 		host_cpus=${cpus:-2}
-		# dirty_log_test touches a gigabyte at random.
+		# dirty_log_test writes to every page of a gigabyte.
 		case $command,${words%% *},$machine in
-		linux,selftests,bochs) mem=${mem:-1024} ;;
+		linux,selftests,bochs) mem=${mem:-1536} ;;
 		linux,selftests,*) mem=${mem:-2048} ;;
 		linux,*) mem=${mem:-512} ;;
 		esac
@@ -293,7 +293,9 @@ write_debugger_commands()
 	echo q
 }
 
-# qemu_words DIR CMDLINE: sets $qemu_command, quoted for eval.
+# qemu_words DIR CMDLINE: sets $qemu_command, quoted for eval. $qemu_monitor is where its monitor is
+# instead of DIR/monitor.
+qemu_monitor=''
 qemu_words()
 {
 	dir=$1
@@ -307,7 +309,7 @@ qemu_words()
 		-chardev stdio,id=console,signal=off \
 		-device isa-debugcon,iobase=0xe9,chardev=console \
 		-device isa-debug-exit,iobase=0x501,iosize=2 \
-		-monitor "unix:$dir/monitor,server=on,wait=off" \
+		-monitor "${qemu_monitor:-unix:$dir/monitor,server=on,wait=off}" \
 		-d guest_errors,cpu_reset -D "$dir/emulator.log"
 	case $boot in
 	iso) set -- "$@" -cdrom "$dir/stillpoint.iso" ;;
