@@ -15,6 +15,8 @@
 #define DR6_RESET  0xffff0ff0
 #define PORT_DELAY 0x80
 
+#define VENDOR_INTEL_EBX 0x756e6547 /* "Genu", of CPUID leaf 0 */
+
 #define BLOCK(name)                                                                                \
 	void step_##name(u64 a, u64 b);                                                            \
 	extern const u64 step_##name##_due[];
@@ -63,14 +65,24 @@ static void check_block(const char *name, void (*block)(u64, u64), const u64 *du
 	ktap_result(bs_always, "DR6.BS is set in each of them");
 }
 
-/* A block that touches memory which is not mapped yet. */
-static void check_mapping(const char *name, void (*block)(u64, u64), const u64 *due, u64 a, u64 b)
+/*
+ * In Bochs 2.7 an instruction that leaves its VMX guest to have memory mapped leaves its step
+ * pending, where the SDM has the field clear: there is one debug exception more when it is
+ * repeated, whoever maps the memory. KVM, which makes pages of 4 KiB, meets that here. From inside
+ * its guests Bochs looks like the CPU by Intel that it shows.
+ */
+static bool mapping_may_count(void)
 {
-	if (strcmp(platform.hypervisor, "KVMKVMKVM"))
-		check_block(name, block, due, a, b);
-	else
-		ktap_skip("KVM on VMX has one more where it maps memory", "single step over %s",
-			  name);
+	return !strcmp(platform.hypervisor, "KVMKVMKVM") && cpuid(0, 0).ebx == VENDOR_INTEL_EBX;
+}
+
+/* @pages: two of them. */
+static void check_memory(u8 *pages, const char *exits, const char *rep)
+{
+	u64 to = (u64)(uintptr_t)pages, other = to + PAGE_SIZE;
+
+	check_block(exits, step_emulated, step_emulated_due, PORT_DELAY, to);
+	check_block(rep, step_rep, step_rep_due, other, other + 16);
 }
 
 static void do_vmcall(void *arg)
@@ -80,14 +92,18 @@ static void do_vmcall(void *arg)
 
 void events_check_step(void)
 {
-	u8 *buffer = ram_take(PAGE_SIZE, PAGE_SIZE);
+	u8 *pages = ram_take(4 * PAGE_SIZE, PAGE_SIZE);
 
 	check_block("ordinary instructions", step_plain, step_plain_due, 0, 0);
-	check_mapping("instructions that exit", step_emulated, step_emulated_due, PORT_DELAY,
-		      (u64)(uintptr_t)ram_take(PAGE_SIZE, PAGE_SIZE));
 	check_block("MOV SS and its shadow", step_shadow, step_shadow_due, 0, 0);
-	check_mapping("each iteration of REP MOVSB", step_rep, step_rep_due, (u64)(uintptr_t)buffer,
-		      (u64)(uintptr_t)buffer + 16);
+	memset(pages, 0, 2 * PAGE_SIZE);
+	check_memory(pages, "instructions that exit", "each iteration of REP MOVSB");
+	if (mapping_may_count())
+		ktap_skip("Bochs counts a step twice when memory is mapped for it",
+			  "single step over accesses to memory never touched");
+	else
+		check_memory(pages + 2 * PAGE_SIZE, "a write to memory never touched",
+			     "REP MOVSB in memory never touched");
 	if (try_call(do_vmcall, NULL, NULL) != NO_FAULT)
 		ktap_skip("VMCALL raises UD here", "single step over VMCALL");
 	else

@@ -27,12 +27,6 @@ static const struct param_spec apic_spec[] = {
 	PARAM_BOOL("trace", 0, "print the trace of one retry, for a timeline, and no more"),
 };
 
-const struct apic_mode_name apic_modes[NR_APIC_MODES] = {
-	{ "xapic", ALL_XAPIC },
-	{ "x2apic", ALL_X2APIC },
-	{ "mixed", HALF_HALF },
-};
-
 const char *const apic_flush_name[] = {
 	[FLUSH_ZAP] = "zap", [FLUSH_BOTH] = "both", [FLUSH_RELOAD] = "reload"
 };
@@ -67,29 +61,13 @@ static bool choose_rungs(struct apic_options *o, u64 asked)
 	return false;
 }
 
-static void read_options(const struct param_values *v, struct apic_options *o)
-{
-	u64 mode = param_number(v, "mode");
-
-	*o = (struct apic_options){
-		.ipis = param_number(v, "ipis"),
-		.migrations = param_number(v, "migrations"),
-		.vcpus = (u32)param_number(v, "vcpus"),
-		.modes = mode ? (u32)BIT(mode - 1) : BIT(NR_APIC_MODES) - 1,
-		.reload = (enum apic_reload)param_number(v, "variant"),
-		.stall = (enum apic_stall)param_number(v, "stall"),
-		.flush = (enum apic_flush)param_number(v, "flush"),
-	};
-	if (!o->vcpus)
-		o->vcpus = (u32)min_u64(max_u64(nr_cpus, 2) - 1, APIC_MAX_VCPUS);
-}
-
 static void run_apic(const struct param_values *v)
 {
 	enum { ALL, LADDER, STORM, CHECK, EVENTS } what = (int)param_number(v, "do");
 	struct apic_options o;
 
-	read_options(v, &o);
+	apic_read_options(v, &o);
+	o.stall = (enum apic_stall)param_number(v, "stall");
 	if (!choose_rungs(&o, param_number(v, "rung")))
 		return;
 	if (param_number(v, "trace")) {

@@ -83,6 +83,7 @@ struct apic_config {
 
 struct apic_vm;
 struct metric_param;
+struct param_values;
 
 /* A vCPU and its thread. */
 struct apic_vcpu {
@@ -220,11 +221,25 @@ struct apic_storm {
 	int error;    /* of a migration */
 };
 
+/** apic_read_options - those that there are everywhere; the others are 0. */
+void apic_read_options(const struct param_values *v, struct apic_options *o);
+
 /** apic_storm_run - on a VM whose vCPUs are idle; the calling thread migrates. */
 void apic_storm_run(struct apic_vm *a, struct apic_storm *s);
 
 /** apic_take_counters - before and after: the second call leaves the difference. */
 void apic_take_counters(struct apic_vm *a, struct apic_storm *s);
+
+/** apic_storm_report - what guests and migrations have counted, apic.migration the last. */
+void apic_storm_report(const struct apic_storm *s, const struct metric_param *p, unsigned int n);
+
+/**
+ * apic_storm_judge - the results that every storm has
+ * @what: their names begin with it
+ *
+ * With RELOAD_NORETRY one, that it is seen to fail.
+ */
+void apic_storm_judge(const struct apic_config *c, const char *what, const struct apic_storm *s);
 
 #define NR_APIC_MODES 3
 extern const struct apic_mode_name {

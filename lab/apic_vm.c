@@ -2,7 +2,6 @@
 /* The VM that experiment `apic` works on, what this hypervisor makes of it: see lab/apic.h. */
 #include "hv/host/mem.h"
 #include "hv/host/string.h"
-#include "hv/vm/backing.h"
 #include "lab/apic.h"
 
 void apic_left(struct apic_vcpu *v)
@@ -11,21 +10,6 @@ void apic_left(struct apic_vcpu *v)
 
 	atomic_store(&v->address, vmx_apic_uses_page(vmx) ? vmx_apic_get_page(vmx) : 0);
 	atomic_fetch_add(&v->left, 1);
-}
-
-/* --- memory ---------------------------------------------------------------------------------- */
-
-static int map_ram(struct apic_vm *a)
-{
-	unsigned int phase = slots_read_begin(a->vm);
-	struct vm_slot *slot = slot_find(a->vm, 0);
-	struct backing_page page;
-	int err = backing_find(slot->backing, slot->offset, &page);
-
-	slots_read_end(a->vm, phase);
-	if (!err)
-		a->ram = phys_to_virt(page.hpa);
-	return err;
 }
 
 /* --- the page -------------------------------------------------------------------------------- */
@@ -66,7 +50,7 @@ int apic_vm_setup(struct apic_vm *a)
 	vm_set_traced(a->vm, c->traced);
 	vm_set_apic_policy(a->vm, c->reload, c->stall, c->flush);
 	err = vm_set_apic(a->vm, c->rung);
-	return err ? err : map_ram(a);
+	return err ? err : tiny_map_ram(&a->tiny, &a->ram);
 }
 
 /* --- what only this hypervisor can be asked -------------------------------------------------- */

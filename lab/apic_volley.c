@@ -9,6 +9,7 @@
  * filled with it too. Whatever a guest reads of it, or writes to it, is seen.
  */
 #include "hv/host/errno.h"
+#include "hv/host/metric.h"
 #include "lab/apic.h"
 
 #define STUCK APIC_SOON	     /* ticks without an IPI */
@@ -146,4 +147,40 @@ void apic_storm_run(struct apic_vm *a, struct apic_storm *s)
 	spin_ticks(QUIET);
 	apic_take_counters(a, s);
 	tally(a, s);
+}
+
+/* --- what came of it ------------------------------------------------------------------------- */
+
+void apic_storm_report(const struct apic_storm *s, const struct metric_param *p, unsigned int n)
+{
+	const struct {
+		const char *name;
+		u64 value;
+	} values[] = {
+		{ "apic.ipis", s->ipis },
+		{ "apic.ipis_least", s->least },
+		{ "apic.migrations", s->migrations },
+		{ "apic.lost", s->lost },
+		{ "apic.duplicated", s->duplicated },
+		{ "apic.reads", s->reads },
+		{ "apic.raw_bytes", 4 * s->raw },
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(values); i++)
+		metric_value(values[i].name, "count", values[i].value, p, n);
+	if (s->migrations)
+		metric_value("apic.migration", "ticks", s->ticks / s->migrations, p, n);
+}
+
+void apic_storm_judge(const struct apic_config *c, const char *what, const struct apic_storm *s)
+{
+	if (c->reload == RELOAD_NORETRY) {
+		ktap_result(s->raw || s->written || s->stuck,
+			    "%s: reloads that are not retried are seen to fail", what);
+		return;
+	}
+	ktap_result(!s->stuck && !s->lost && !s->duplicated && !s->error && s->least,
+		    "%s: no IPI is lost and none comes twice", what);
+	ktap_result(!s->wrong && !s->raw && !s->written,
+		    "%s: every register is the virtual one, and no write goes to the page", what);
 }

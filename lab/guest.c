@@ -7,18 +7,14 @@
 #include "hv/host/print.h"
 #include "hv/host/string.h"
 #include "lab/experiment.h"
+#include "lab/guest.h"
 #include "lab/hopper.h"
-#include "lab/vmm.h"
 
 static const struct param_spec guest_spec[] = {
-	PARAM_U64("mem", 2, 3072, 128, "guest memory in MiB"),
-	PARAM_U64("cpus", 1, VM_MAX_VCPUS, 1, "vCPUs"),
-	PARAM_TEXT("append", 0, 512, "", "the guest's command line"),
-	PARAM_BOOL("populate", 0, "zero and map all of its memory before it starts"),
-	PARAM_BOOL("x2apic", 1, "the guest's local APICs have x2APIC mode"),
+	GUEST_PARAMS,
 	PARAM_U64("hop", 0, 1000000000, 0,
 		  "ticks between two moves of all its vCPUs to another VM, 0: none"),
-	PARAM_U64("seconds", 0, 1000000, 0, "time limit in seconds of the TSC, 0: none"),
+	GUEST_SECONDS,
 };
 
 static const char *module_name(const struct boot_module *m)
@@ -28,13 +24,7 @@ static const char *module_name(const struct boot_module *m)
 
 static void run_module(const struct param_values *params)
 {
-	struct vmm_config config = {
-		.ram = MIB(param_number(params, "mem")),
-		.cpus = (u32)param_number(params, "cpus"),
-		.seconds = param_number(params, "seconds"),
-		.populate = param_number(params, "populate"),
-		.hide_x2apic = !param_number(params, "x2apic"),
-	};
+	struct vmm_config config = { .cpus = 0 };
 	const struct boot_module *m = boot_info.module;
 	static struct hopper hopper; /* large */
 	struct vmm_result result;
@@ -42,6 +32,7 @@ static void run_module(const struct param_values *params)
 
 	if (!boot_info.nr_modules)
 		machine_exit(RUN_USAGE, "guest: no program was given (boot module 0)");
+	guest_read_params(params, &config);
 	config.image.file = phys_to_virt(m[0].base);
 	config.image.size = m[0].len;
 	config.image.name = module_name(&m[0]);
@@ -65,9 +56,7 @@ static void run_module(const struct param_values *params)
 		printk("stillpoint: %llu moves, %llu of them inexact\n",
 		       (unsigned long long)hopper.hops, (unsigned long long)hopper.changed);
 	}
-	if (err)
-		machine_exit(RUN_USAGE, "guest: %s", result.why);
-	machine_exit(result.status, "guest: %s", result.why);
+	guest_end(err, &result);
 }
 
 EXPERIMENT(guest)

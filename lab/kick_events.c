@@ -22,6 +22,12 @@
 #define QUIET	     patient(30000) /* ticks after which nothing more comes, if something came twice */
 #define MAX_PAUSE    (3 * (u64)dawdle_rounds() / 2) /* ticks between two kicks */
 /*
+ * An entry that dawdles takes four instructions a round, and what it takes else. A vCPU of which
+ * every entry is kicked gets nowhere: up to so many ticks after it has answered one kick comes the
+ * next, at the entry or after it.
+ */
+#define ENTRY_PAUSE  (12 * (u64)dawdle_rounds())
+/*
  * Ticks between two kicks of all other CPUs together, and between two pages that they take away:
  * with less the guest would hardly get on.
  */
@@ -132,6 +138,16 @@ static void post(struct fire *f)
 	}
 }
 
+/* Ticks to wait before the next kick. */
+static u64 pause_before_next(struct fire *f, u64 until)
+{
+	if (f->target.setup.state != STATE_ENTERING)
+		return rng_below(&f->rng, MAX_PAUSE);
+	while (atomic_load(&f->target.vcpu->mode) == EXITING_GUEST_MODE && ticks_now() < until)
+		cpu_relax();
+	return rng_below(&f->rng, ENTRY_PAUSE);
+}
+
 /* Kicks until it has arrived. */
 static bool wait_received(struct fire *f)
 {
@@ -140,7 +156,7 @@ static bool wait_received(struct fire *f)
 
 	for (unsigned int i = 0; ticks_now() - start < LOST_AFTER; i++) {
 		kick_some(f, &f->rng);
-		spin_ticks(rng_below(&f->rng, MAX_PAUSE));
+		spin_ticks(pause_before_next(f, start + LOST_AFTER));
 		if (i % 4)
 			continue;
 		tiny_get_box(&f->target.tiny, 0, &box);

@@ -1,26 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The vCPU under fire: see lab/kick.h. */
+/* The vCPU under fire, whoever runs it: see lab/kick.h. */
 #include "hv/host/errno.h"
 #include "hv/host/ktap.h"
 #include "hv/host/machine.h"
+#include "hv/host/metric.h"
 #include "hv/host/percpu.h"
 #include "hv/host/print.h"
 #include "hv/host/timer.h"
-#include "lab/dawdle.h"
 #include "lab/kick.h"
 
-#define LOST_AFTER patient(50000) /* ticks: longer than any way, shorter than the heartbeat */
-#define TO_SLEEP   patient(2000)  /* ticks from `blocked` to the CPU's HLT */
-#define MAX_PAUSE  patient(400)	  /* ticks between two kicks, on top of the vCPU's way back */
-#define NEVER	   (10 * LOST_AFTER)
-
-const char *const kick_transport_names[] = {
-	[KICK_NMI] = "nmi", [KICK_IPI] = "ipi", [KICK_TIMER] = "timer"
-};
+#define KICK_AGAIN patient(5000) /* ticks, at the end */
 
 const char *const kick_state_names[] = {
 	[STATE_GUEST] = "guest", [STATE_OPEN] = "open",		[STATE_HALTED] = "halted",
 	[STATE_VMM] = "vmm",	 [STATE_ENTERING] = "entering",
+};
+
+const char *const kick_state_words[] = {
+	[STATE_GUEST] = "the guest spins with interrupts disabled",
+	[STATE_OPEN] = "the guest spins with interrupts enabled",
+	[STATE_HALTED] = "the guest is in HLT",
+	[STATE_VMM] = "the vCPU is with its VMM",
+	[STATE_ENTERING] = "the vCPU is entering its guest",
 };
 
 /* --- its thread: what a VMM does -------------------------------------------------------------- */
@@ -80,14 +81,10 @@ int kick_create(struct kick_target *t, const struct kick_setup *s)
 		return err;
 	t->vcpu = t->tiny.vcpu;
 	vm_expect_events(t->tiny.vm);
-	err = vm_set_kick(t->tiny.vm, s->transport, s->timer_ticks);
-	if (err) {
+	err = kick_prepare(t);
+	if (err)
 		tiny_destroy(&t->tiny);
-		return err;
-	}
-	if (s->state == STATE_ENTERING)
-		vcpu_dawdle(t->vcpu, dawdle_rounds());
-	return 0;
+	return err;
 }
 
 int kick_run(struct kick_target *t, u32 cpu)
@@ -105,10 +102,10 @@ void kick_halt(struct kick_target *t)
 
 	atomic_store(&t->over, true);
 	while (!atomic_load(&t->ended)) {
-		if (ticks_now() - start > NEVER)
+		if (ticks_now() - start > kick_never())
 			machine_exit(RUN_HANG, "a vCPU does not leave, however often it is kicked");
 		vcpu_request(t->vcpu, REQ_EXIT);
-		spin_ticks(LOST_AFTER / 10);
+		spin_ticks(KICK_AGAIN);
 	}
 	thread_join(t->thread);
 	t->thread = NULL;
@@ -124,10 +121,7 @@ bool kick_start(struct kick_target *t, const struct kick_setup *s, const char *n
 	int err = kick_create(t, s);
 
 	if (err == -EOPNOTSUPP) {
-		ktap_skip(
-			"needs \"activate VMX-preemption timer\" and \"save VMX-preemption timer "
-			"value\"",
-			"%s", name);
+		ktap_skip(kick_needs(s), "%s", name);
 		return false;
 	}
 	if (!err) {
@@ -150,44 +144,6 @@ void kick_end(struct kick_target *t)
 
 /* --- what it does ----------------------------------------------------------------------------- */
 
-u64 kick_limit(const struct kick_setup *s)
-{
-	/* A machine may take no interrupt before the heartbeat while the guest has them disabled.
-	 */
-	if (s->transport == KICK_IPI && s->state != STATE_OPEN)
-		return NEVER;
-	return LOST_AFTER + 2 * (s->transport == KICK_TIMER ? s->timer_ticks : 0);
-}
-
-static bool is_ready(struct kick_target *t)
-{
-	switch (t->setup.state) {
-	case STATE_HALTED: return atomic_load(&t->vcpu->blocked);
-	case STATE_VMM: return atomic_load(&t->is_out);
-	case STATE_ENTERING: return atomic_load(&t->vcpu->mode) != EXITING_GUEST_MODE;
-	default: return atomic_load(&t->vcpu->mode) == IN_GUEST_MODE;
-	}
-}
-
-/* Long enough for a kick to find the vCPU at any point of its way. */
-static u64 longest_pause(const struct kick_setup *s)
-{
-	return s->transport == KICK_TIMER ? max_u64(s->timer_ticks, MAX_PAUSE) : MAX_PAUSE;
-}
-
-bool kick_wait(struct kick_target *t, struct rng *rng)
-{
-	u64 start = ticks_now();
-
-	while (!is_ready(t)) {
-		if (ticks_now() - start > NEVER || atomic_load(&t->error))
-			return false;
-	}
-	spin_ticks(rng_below(rng, longest_pause(&t->setup)) +
-		   (t->setup.state == STATE_HALTED ? TO_SLEEP : 0));
-	return true;
-}
-
 bool kick_keep_out(struct kick_target *t)
 {
 	u64 start = ticks_now();
@@ -195,8 +151,9 @@ bool kick_keep_out(struct kick_target *t)
 	atomic_store(&t->stay_out, true);
 	vcpu_request(t->vcpu, REQ_EXIT);
 	while (!atomic_load(&t->is_out)) {
-		if (ticks_now() - start > NEVER || atomic_load(&t->error))
+		if (ticks_now() - start > kick_never() || atomic_load(&t->error))
 			return false;
+		cpu_relax();
 	}
 	return true;
 }
@@ -208,14 +165,6 @@ void kick_let_in(struct kick_target *t)
 		cpu_relax();
 }
 
-u32 kick_counter(struct kick_target *t)
-{
-	struct tiny_box box;
-
-	tiny_get_box(&t->tiny, 0, &box);
-	return box.counter;
-}
-
 void kick_note_error(struct kick_target *t)
 {
 	int err = atomic_load(&t->error);
@@ -224,4 +173,91 @@ void kick_note_error(struct kick_target *t)
 		ktap_note("the vCPU left for the VMM: reason %u", t->vcpu->run.reason);
 	else if (err)
 		ktap_note("vcpu_run(): %s", errno_name(err));
+}
+
+/* --- samples ---------------------------------------------------------------------------------- */
+
+u64 kick_sample_leave(struct kick_target *t)
+{
+	u64 before = atomic_load(&t->left), start = kick_ask(t, REQ_EXIT);
+
+	return KICK_TICKS_UNTIL(start, kick_limit(&t->setup),
+				atomic_load_explicit(&t->left, memory_order_relaxed) != before);
+}
+
+unsigned int kick_sample(struct kick_target *t, u64 (*sample)(struct kick_target *t), u64 *samples,
+			 unsigned int n, struct rng *rng)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		if (t->setup.state == STATE_VMM && !kick_keep_out(t))
+			break;
+		if (!kick_wait(t, rng))
+			break;
+		samples[i] = sample(t);
+		if (!samples[i])
+			break;
+	}
+	if (t->setup.state == STATE_VMM)
+		kick_let_in(t);
+	return i;
+}
+
+void kick_report(const struct kick_setup *s, const char *metric, u64 *samples, unsigned int n)
+{
+	const struct metric_param p[] = {
+		{ .key = "transport", .word = kick_transport_names[s->transport] },
+		{ .key = "state", .word = kick_state_names[s->state] },
+		{ .key = "cpus", .value = nr_cpus },
+	};
+
+	metric_samples(metric, "ticks", samples, n, p, ARRAY_SIZE(p));
+}
+
+void kick_measure_one(const struct kick_setup *s, unsigned int n,
+		      void (*measure)(struct kick_target *t, unsigned int n, const char *name))
+{
+	struct kick_target t;
+	char name[96];
+
+	fmt_print(name, sizeof(name), "every kick is answered: %s, %s",
+		  kick_transport_names[s->transport], kick_state_words[s->state]);
+	if (!needs_cpus(2, name) || !kick_start(&t, s, name))
+		return;
+	measure(&t, n, name);
+	kick_end(&t);
+}
+
+static void spin_until(void *arg)
+{
+	_Atomic bool *over = arg;
+
+	while (!atomic_load(over))
+		cpu_relax();
+}
+
+void kick_measure_floor(const char *name, u64 (*sample)(struct rng *rng), u64 *samples,
+			unsigned int n)
+{
+	const struct metric_param p = { .key = "cpus", .value = nr_cpus };
+	_Atomic bool over = false;
+	struct thread *thread;
+	unsigned int i = 0;
+	struct rng rng;
+
+	if (!needs_cpus(2, name))
+		return;
+	if (thread_create(&thread, KICK_TARGET_CPU, "floor", spin_until, &over)) {
+		ktap_result(false, "there is memory for a thread");
+		return;
+	}
+	rng_init(&rng, run_options.seed, NR_KICK_STATES);
+	while (i < n && (samples[i] = sample(&rng)))
+		i++;
+	atomic_store(&over, true);
+	thread_join(thread);
+	ktap_result(i == n, "%s", name);
+	if (i)
+		metric_samples("kick.floor", "ticks", samples, i, &p, 1);
 }

@@ -9,6 +9,7 @@
 #include "hv/host/console.h"
 #include "hv/host/errno.h"
 #include "hv/host/mem.h"
+#include "hv/host/patience.h"
 #include "hv/host/percpu.h"
 #include "hv/host/print.h"
 #include "hv/host/string.h"
@@ -16,6 +17,7 @@
 
 #define SLOT_RAM   0
 #define SLOT_IORAM 1
+#define INTERVAL   50000 /* ticks, of the guest's timer */
 
 u64 migrate_patience(const struct migration *m)
 {
@@ -157,12 +159,16 @@ static int load_guest(struct migration *m, char *why, size_t size)
 	struct multiboot_image image = { .name = "migrate" };
 	struct multiboot_entry entry;
 	struct load_error error;
-	char append[64];
+	char append[80];
 	int err;
 
 	if (!g)
 		return -ENOENT;
-	fmt_print(append, sizeof(append), "lines=%llu", (unsigned long long)m->config.lines);
+	/* Where an exit takes its time, as the timer's and a report's, others leave some for the
+	 * work. */
+	fmt_print(append, sizeof(append), "lines=%llu interval=%llu stall=%llu",
+		  (unsigned long long)m->config.lines, (unsigned long long)patient(INTERVAL),
+		  (unsigned long long)patient(MIGRATE_STALL));
 	image.file = g->start;
 	image.size = (size_t)((const u8 *)g->end - (const u8 *)g->start);
 	image.append = append;

@@ -14,45 +14,19 @@
 
 static const struct param_spec missing_spec[] = {
 	PARAM_ENUM("way", 0, "how missing pages are heard of", "all", "queue", "exit", "bitmap"),
-	PARAM_U64("vcpus", 0, MISSING_MAX_VCPUS, 0,
-		  "of the rate; 0: 1, 2 and so on, one for every CPU but the first"),
-	PARAM_U64("pages", 1, MISSING_MAX_PAGES / MISSING_MAX_VCPUS, 64, "for each of them"),
-	PARAM_ENUM("region", 0, "the pages of the rate: each vCPU's own, or the same for all",
-		   "private", "overlapping", "all"),
-	PARAM_ENUM("access", 0, "the first access to each", "write", "read", "all"),
+	MISSING_PARAMS,
 	PARAM_U64("takes", 1, 10000000, 100, "pages taken away in a storm"),
 	PARAM_ENUM("do", 0, "which part", "all", "check", "fault", "rate"),
 	PARAM_BOOL("trace", 0, "print the trace of one missing page, for a timeline, and no more"),
 };
-
-/* The last choice is all of them. */
-static u32 chosen(const struct param_values *v, const char *key)
-{
-	u64 choice = param_number(v, key);
-
-	return choice == 2 ? 3 : (u32)BIT(choice);
-}
-
-static void read_options(const struct param_values *v, struct missing_options *o)
-{
-	u64 way = param_number(v, "way");
-
-	*o = (struct missing_options){
-		.ways = way ? (u32)BIT(way - 1) : BIT(NR_MISSING_WAYS) - 1,
-		.vcpus = (u32)param_number(v, "vcpus"),
-		.pages = (u32)param_number(v, "pages"),
-		.regions = chosen(v, "region"),
-		.access = chosen(v, "access"),
-		.takes = (u32)param_number(v, "takes"),
-	};
-}
 
 static void run_missing(const struct param_values *v)
 {
 	enum { ALL, CHECK, FAULT, RATE } what = (int)param_number(v, "do");
 	struct missing_options o;
 
-	read_options(v, &o);
+	missing_read_options(v, BIT(NR_MISSING_WAYS) - 1, &o);
+	o.takes = (u32)param_number(v, "takes");
 	if (param_number(v, "trace")) {
 		missing_trace(&o);
 		return;

@@ -17,7 +17,10 @@
 #include "lab/experiment.h"
 #include "lab/missing_box.h"
 #include "lab/needs.h"
+#include "lab/params.h"
 #include "lab/tiny.h"
+
+struct metric_param;
 
 #define MISSING_BASE	  0x40000000u /* the region */
 #define MISSING_SLOT	  1	      /* its id; low memory has 0 */
@@ -119,6 +122,9 @@ bool missing_run(struct missing_vm *m, const struct missing_config *c);
 /** missing_destroy - stop what runs, and free it all. */
 void missing_destroy(struct missing_vm *m);
 
+/** missing_write_source - fill m->source: every word of a page is MISSING_VALUE and its number. */
+void missing_write_source(struct missing_vm *m);
+
 /** missing_serve - a thread on @cpu that brings what vCPUs wait for (WAY_QUEUE). 0, -ENOMEM. */
 int missing_serve(struct missing_vm *m, u32 cpu);
 
@@ -142,6 +148,9 @@ int missing_create_memory(struct missing_vm *m);
 void missing_destroy_memory(struct missing_vm *m);
 void missing_stop(struct missing_vm *m); /* vm_stop(), and nobody waits for a page any more */
 int missing_start_vcpu(struct missing_vcpu *v);
+
+/* VM exits of all vCPUs so far, by the count of the kernel below; 0: nobody has one. */
+u64 missing_left(struct missing_vm *m);
 
 /*
  * Whether this is the lab on KVM. There accesses that the hypervisor makes for the guest, those of
@@ -201,6 +210,10 @@ struct missing_params {
 u64 missing_metric(const char *name, const char *unit, u64 *samples, u32 n,
 		   const struct missing_params *what);
 
+/** missing_report_left - kvm.exits behind a figure with these parameters; nothing for @left 0. */
+void missing_report_left(const char *of, u64 left, u64 ops, const struct metric_param *p,
+			 unsigned int n);
+
 /* Longer than anything takes that works, chaos included. */
 #define MISSING_SOON patient(20000000)
 
@@ -233,6 +246,20 @@ struct missing_options {
 	u32 access;  /* bit 0: write, bit 1: read */
 	u32 takes;   /* pages taken away in a storm */
 };
+
+/* The parameters that missing_read_options() reads, but for `way`, which says which there are. */
+#define MISSING_PARAMS                                                                             \
+	PARAM_U64("vcpus", 0, MISSING_MAX_VCPUS, 0,                                                \
+		  "of the rate; 0: 1, 2 and so on, one for every CPU but the first"),              \
+		PARAM_U64("pages", 1, MISSING_MAX_PAGES / MISSING_MAX_VCPUS, 64,                   \
+			  "for each of them"),                                                     \
+		PARAM_ENUM("region", 0,                                                            \
+			   "the pages of the rate: each vCPU's own, or the same for all",          \
+			   "private", "overlapping", "all"),                                       \
+		PARAM_ENUM("access", 0, "the first access to each", "write", "read", "all")
+
+/** missing_read_options - those that there are everywhere. @ways: what way=all is. */
+void missing_read_options(const struct param_values *v, u32 ways, struct missing_options *o);
 
 void missing_test_rules(const struct missing_options *o); /* lab/missing_rules.c: single accesses */
 void missing_test_flags(void);				  /* lab/missing_flags.c: asking for it */

@@ -117,15 +117,20 @@ static bool break_down(const char *way)
 static void measure_fault(enum missing_way way)
 {
 	const char *name = missing_way_name[way];
+	const struct metric_param p = { .key = "way", .word = name };
+	u64 left;
 	bool ok;
 
 	if (way == WAY_QUEUE && !needs_cpus(2, "queue: what a missing page costs"))
 		return;
 	if (!begin(way, false, PAGES))
 		return;
+	left = missing_left(&m);
 	ok = first_touches(copy);
+	left = missing_left(&m) - left;
 	ktap_note("%s: a missing page takes %llu ticks beyond the copy", name,
 		  (unsigned long long)median("missing.fault", samples, name, NULL));
+	missing_report_left("missing.fault", left, PAGES, &p, 1);
 	ok = ok && break_down(name);
 	missing_begin(&m, MISSING_VERIFY, PAGES, 0);
 	ok = ok && missing_finish(&m) && missing_intact(&m);

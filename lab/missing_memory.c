@@ -55,8 +55,7 @@ int missing_create_memory(struct missing_vm *m)
 		err = -ENOMEM;
 	if (err)
 		return err;
-	for (u32 *word = (u32 *)(void *)m->source, i = 0; i < c->pages * (PAGE_SIZE / 4); i++)
-		word[i] = MISSING_VALUE + i / (u32)(PAGE_SIZE / 4);
+	missing_write_source(m);
 	if (c->present)
 		err = backing_write(m->mem, 0, m->source, m->size);
 	slot = missing_slot(m, SLOT_CREATE, missing_flags(m));
@@ -65,14 +64,8 @@ int missing_create_memory(struct missing_vm *m)
 
 int missing_map_ram(struct missing_vm *m)
 {
-	unsigned int phase = slots_read_begin(m->vm);
-	struct vm_slot *slot = slot_find(m->vm, 0);
-	struct backing_page page;
-	int err = backing_find(slot->backing, slot->offset, &page);
+	int err = tiny_map_ram(&m->tiny, &m->ram);
 
-	slots_read_end(m->vm, phase);
-	if (!err)
-		m->ram = phys_to_virt(page.hpa);
 	vm_set_traced(m->vm, m->config.traced);
 	return err ? err : vm_set_apic(m->vm, VMX_APIC_EMULATE);
 }
@@ -95,6 +88,11 @@ void missing_destroy_memory(struct missing_vm *m)
 int missing_start_vcpu(struct missing_vcpu *v)
 {
 	return lapic_start(v->vcpu, LAPIC_XAPIC);
+}
+
+u64 missing_left(struct missing_vm *m)
+{
+	return 0;
 }
 
 /* --- pages ----------------------------------------------------------------------------------- */

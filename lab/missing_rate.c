@@ -47,8 +47,8 @@ static u64 ticks_of(const struct shape *s)
 	return (u64)(last - first);
 }
 
-/* False: something is wrong. @pages: per million ticks. */
-static bool run_shape(const struct shape *s, u64 *pages)
+/* False: something is wrong. @pages: per million ticks. @left: missing_left(). */
+static bool run_shape(const struct shape *s, u64 *pages, u64 *left)
 {
 	u32 apart = s->region == PRIVATE ? s->pages : 0;
 	const struct missing_config c = { .way = s->way,
@@ -60,11 +60,12 @@ static bool run_shape(const struct shape *s, u64 *pages)
 	u64 ticks = 0;
 	bool ok;
 
-	*pages = 0;
+	*pages = *left = 0;
 	if (!missing_run(&m, &c))
 		return false;
 	missing_begin(&m, s->job, s->pages, apart);
 	ok = missing_finish(&m);
+	*left = missing_left(&m);
 	if (ok) {
 		ticks = ticks_of(s);
 		if (s->way == WAY_QUEUE && s->region == PRIVATE && s->job == MISSING_WRITE)
@@ -90,7 +91,7 @@ static u64 percent(u64 of, u64 one)
 	return one ? 100 * of / one : 0;
 }
 
-static void report(const struct shape *s, u64 pages)
+static void report(const struct shape *s, u64 pages, u64 left)
 {
 	const struct metric_param p[] = {
 		{ .key = "way", .word = missing_way_name[s->way] },
@@ -98,7 +99,9 @@ static void report(const struct shape *s, u64 pages)
 		{ .key = "region", .word = region_name[s->region] },
 		{ .key = "access", .word = job_name[s->job] },
 	};
+
 	metric_value("missing.rate", "count", pages, p, ARRAY_SIZE(p));
+	missing_report_left("missing.rate", left, (u64)s->vcpus * s->pages, p, ARRAY_SIZE(p));
 	/* What each vCPU gets, in percent of what one alone gets. */
 	if (rate[s->way][1])
 		metric_value("missing.per_vcpu", "count",
@@ -145,9 +148,10 @@ static void scale(const struct missing_options *o, enum region region, u32 job)
 	for (enum missing_way way = 0; way < NR_MISSING_WAYS; way++)
 		for (u32 n = least; n <= most && o->ways & BIT(way); n++) {
 			const struct shape s = { way, n, o->pages, region, job };
+			u64 left;
 
-			ok &= run_shape(&s, &rate[way][n]);
-			report(&s, rate[way][n]);
+			ok &= run_shape(&s, &rate[way][n], &left);
+			report(&s, rate[way][n], left);
 		}
 	ktap_result(ok, "%s regions, %s: every page comes to every vCPU, with every byte",
 		    region_name[region], job_name[job]);

@@ -66,6 +66,14 @@ int missing_start(struct missing_vm *m)
 	return 0;
 }
 
+void missing_write_source(struct missing_vm *m)
+{
+	u32 *word = (u32 *)(void *)m->source;
+
+	for (u32 i = 0; i < m->config.pages * (PAGE_SIZE / 4); i++)
+		word[i] = MISSING_VALUE + i / (u32)(PAGE_SIZE / 4);
+}
+
 bool missing_failed(enum missing_way way, int err)
 {
 	if (err)
@@ -217,4 +225,19 @@ u64 missing_metric(const char *name, const char *unit, u64 *samples, u32 n,
 		p[nr++] = (struct metric_param){ .key = "part", .word = what->part };
 	metric_samples(name, unit, samples, n, p, nr);
 	return samples[(n - 1) / 2];
+}
+
+void missing_report_left(const char *of, u64 left, u64 ops, const struct metric_param *p,
+			 unsigned int n)
+{
+	struct metric_param all[METRIC_MAX_PARAMS] = {
+		{ .key = "of", .word = of },
+		{ .key = "ops", .value = ops },
+	};
+
+	if (!left)
+		return;
+	BUG_ON(n > METRIC_MAX_PARAMS - 2);
+	memcpy(&all[2], p, n * sizeof(*p));
+	metric_value("kvm.exits", "count", left, all, n + 2);
 }

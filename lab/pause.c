@@ -11,8 +11,6 @@
  *
  * Around the figures: what a hold promises, each promise a result of its own.
  */
-#include "hv/host/ktap.h"
-#include "hv/host/percpu.h"
 #include "lab/pause.h"
 
 #define MAX_MIB (1024 + 512) /* up to where the other slots begin, and space for a move */
@@ -32,34 +30,15 @@ static const struct param_spec pause_spec[] = {
 	PARAM_BOOL("trace", 0, "print the trace of one replacement, for a timeline, and no more"),
 };
 
-static void read_options(const struct param_values *v, struct pause_options *o)
-{
-	u64 way = param_number(v, "way");
-
-	*o = (struct pause_options){
-		.vcpus = (u32)param_number(v, "vcpus"),
-		.mib = param_number(v, "mib"),
-		.ticks = param_number(v, "ticks"),
-		.others = (u32)param_number(v, "slots"),
-		.only_given = param_given(v, "mib") || param_given(v, "slots"),
-		.ways = way ? BIT(way - 1) : BIT(NR_WAYS) - 1,
-		.touch = param_number(v, "touch"),
-		.zap = param_number(v, "zap") ? ZAP_ALL : ZAP_RANGE,
-		.memory = (enum arena_memory)param_number(v, "populate"),
-	};
-	if (!o->vcpus)
-		o->vcpus = nr_cpus - 1;
-}
-
 static void run_pause(const struct param_values *v)
 {
 	enum { ALL, MEASURE, CHECK } what = (int)param_number(v, "do");
 	struct pause_options o;
 
-	read_options(v, &o);
-	if (!needs_cpus(o.vcpus > 1 ? o.vcpus + 1 : 2,
-			"one CPU changes slots while others run vCPUs"))
+	if (!pause_read_options(v, &o))
 		return;
+	o.zap = param_number(v, "zap") ? ZAP_ALL : ZAP_RANGE;
+	o.memory = (enum arena_memory)param_number(v, "populate");
 	if (param_number(v, "trace")) {
 		pause_trace(&o);
 		return;

@@ -112,6 +112,14 @@ static inline gpa_t tiny_box_gpa(u32 i)
 void tiny_get_box(struct tiny *t, u32 i, struct tiny_box *box);
 void tiny_set_word(struct tiny *t, u32 i, u32 offset, u32 value);
 
+/**
+ * tiny_map_ram - where its VMM can read and write its RAM while the guest runs
+ *
+ * One block of TINY_RAM bytes that nobody moves. Returns 0 or a negative errno. Who runs the VM has
+ * this: lab/tiny_ram.c.
+ */
+int tiny_map_ram(struct tiny *t, u8 **ram);
+
 /** tiny_destroy - the vCPU has been unloaded. Harmless on a zeroed @t. */
 void tiny_destroy(struct tiny *t);
 

@@ -6,6 +6,7 @@
 #include "hv/host/errno.h"
 #include "hv/host/machine.h"
 #include "hv/host/mem.h"
+#include "hv/host/patience.h"
 #include "hv/host/percpu.h"
 #include "hv/host/print.h"
 #include "hv/host/string.h"
@@ -244,7 +245,7 @@ int vmm_embedded(struct vmm_config *config, const char *name, const char *append
 
 	*config = (struct vmm_config){ .ram = DEFAULT_RAM,
 				       .cpus = 1,
-				       .seconds = VMM_DEFAULT_SECONDS };
+				       .seconds = patient(VMM_DEFAULT_SECONDS) };
 	if (!g)
 		return -ENOENT;
 	config->image.file = g->start;

@@ -145,7 +145,7 @@ static void test_source(const struct source *s, enum wait_way way)
 
 /* --- the timer of the local APIC -------------------------------------------------------------- */
 
-#define LOCAL_DELAY 20000 /* ticks: until then the VMM has come to its sleep */
+#define LOCAL_DELAY patient(20000) /* ticks: until then the VMM has come to its sleep */
 
 /* Like call_wait() and call_run(), but the guest has armed its timer on this CPU before. */
 static int arm_and_wait(struct call *c)

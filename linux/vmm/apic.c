@@ -27,12 +27,6 @@ static const struct param_spec apic_spec[] = {
 	PARAM_ENUM("do", 0, "which part", "all", "ladder", "storm", "check"),
 };
 
-const struct apic_mode_name apic_modes[NR_APIC_MODES] = {
-	{ "xapic", ALL_XAPIC },
-	{ "x2apic", ALL_X2APIC },
-	{ "mixed", HALF_HALF },
-};
-
 /* --- the ladder ------------------------------------------------------------------------------- */
 
 static struct apic_vm a;
@@ -87,41 +81,11 @@ static void report_storm(const struct apic_config *c, const char *mode, const st
 		{ .key = "watched", .value = 0 },
 		{ .key = "knob", .word = "break_apic_retry" }, /* the last one */
 	};
-	const struct {
-		const char *name;
-		u64 value;
-	} values[] = {
-		{ "apic.ipis", s->ipis },
-		{ "apic.ipis_least", s->least },
-		{ "apic.migrations", s->migrations },
-		{ "apic.lost", s->lost },
-		{ "apic.duplicated", s->duplicated },
-		{ "apic.reads", s->reads },
-		{ "apic.raw_bytes", 4 * s->raw },
-	};
-	size_t n = ARRAY_SIZE(p) - (c->reload == RELOAD_RETRY);
+	unsigned int n = ARRAY_SIZE(p) - (c->reload == RELOAD_RETRY);
 
-	for (unsigned int i = 0; i < ARRAY_SIZE(values); i++)
-		metric_value(values[i].name, "count", values[i].value, p, n);
+	apic_storm_report(s, p, n);
 	if (c->flush == FLUSH_ZAP || apic_knobs())
 		metric_value("apic.flushes", "count", s->flushes, p, n);
-	if (s->migrations)
-		metric_value("apic.migration", "ticks", s->ticks / s->migrations, p, n);
-}
-
-static void judge_storm(const struct apic_config *c, const char *what, const struct apic_storm *s)
-{
-	if (c->reload == RELOAD_NORETRY) {
-		ktap_result(s->raw || s->written || s->stuck,
-			    "break_apic_retry: %s: reloads that are not retried are seen to fail",
-			    what);
-		ktap_note("%llu registers were read raw", (unsigned long long)s->raw);
-		return;
-	}
-	ktap_result(!s->stuck && !s->lost && !s->duplicated && !s->error && s->least,
-		    "%s: no IPI is lost and none comes twice", what);
-	ktap_result(!s->wrong && !s->raw && !s->written,
-		    "%s: every register is the virtual one, and no write goes to the page", what);
 }
 
 static void run_storm(const struct apic_options *o, u32 mode, enum apic_reload reload)
@@ -137,13 +101,17 @@ static void run_storm(const struct apic_options *o, u32 mode, enum apic_reload r
 				.migrations = c.rung < VMX_APIC_ACCESS ? 0 : o->migrations };
 	char what[64];
 
-	fmt_print(what, sizeof(what), "%s, %s", apic_modes[mode].name, vmx_apic_rung_name(c.rung));
+	fmt_print(what, sizeof(what), "%s%s, %s",
+		  reload == RELOAD_NORETRY ? "break_apic_retry: " : "", apic_modes[mode].name,
+		  vmx_apic_rung_name(c.rung));
 	if (!apic_vm_run(&a, &c))
 		return;
 	apic_storm_run(&a, &s);
-	judge_storm(&c, what, &s);
+	apic_storm_judge(&c, what, &s);
 	if (reload == RELOAD_RETRY)
 		apic_intact(&a);
+	else
+		ktap_note("%llu registers were read raw", (unsigned long long)s.raw);
 	report_storm(&c, apic_modes[mode].name, &s);
 	apic_vm_destroy(&a);
 }
@@ -170,19 +138,10 @@ void kvm_apic_storms(const struct apic_options *o)
 static void run_apic(const struct param_values *v)
 {
 	enum { ALL, LADDER, STORM, CHECK } what = (int)param_number(v, "do");
-	u64 mode = param_number(v, "mode");
-	struct apic_options o = {
-		.ipis = param_number(v, "ipis"),
-		.migrations = param_number(v, "migrations"),
-		.vcpus = (u32)param_number(v, "vcpus"),
-		.modes = mode ? (u32)BIT(mode - 1) : BIT(NR_APIC_MODES) - 1,
-		.reload = (enum apic_reload)param_number(v, "variant"),
-		.flush = (enum apic_flush)param_number(v, "flush"),
-	};
+	struct apic_options o;
 
+	apic_read_options(v, &o);
 	patience_factor *= PATIENCE;
-	if (!o.vcpus)
-		o.vcpus = (u32)min_u64(max_u64(nr_cpus, 2) - 1, APIC_MAX_VCPUS);
 	if (!apic_has_flush(o.flush))
 		o.flush = FLUSH_BOTH;
 	if (what == ALL || what == LADDER)

@@ -173,8 +173,7 @@ int apic_vm_setup(struct apic_vm *a)
 {
 	apic_switch_knobs(&a->config);
 	apic_page_note();
-	a->ram = vm_hva(a->vm, 0);
-	return a->ram ? 0 : -ENOMEM;
+	return tiny_map_ram(&a->tiny, &a->ram);
 }
 
 void apic_left(struct apic_vcpu *v)

@@ -9,16 +9,12 @@
 #include "hv/host/machine.h"
 #include "hv/host/string.h"
 #include "lab/experiment.h"
-#include "lab/vmm.h"
+#include "lab/guest.h"
 
 static const struct param_spec guest_spec[] = {
 	PARAM_TEXT("program", 1, 255, "hello", "an embedded guest's name, or the path of a file"),
-	PARAM_U64("mem", 2, 3072, 128, "guest memory in MiB"),
-	PARAM_U64("cpus", 1, VM_MAX_VCPUS, 1, "vCPUs"),
-	PARAM_TEXT("append", 0, 512, "", "the guest's command line"),
-	PARAM_BOOL("populate", 0, "zero and map all of its memory before it starts"),
-	PARAM_BOOL("x2apic", 1, "the guest's local APICs have x2APIC mode"),
-	PARAM_U64("seconds", 0, 1000000, 0, "time limit in seconds of the TSC, 0: none"),
+	GUEST_PARAMS,
+	GUEST_SECONDS,
 };
 
 /* The file stays mapped: the run ends with the guest. */
@@ -65,15 +61,9 @@ static void run_guest(const struct param_values *params)
 
 	if (err)
 		machine_exit(RUN_USAGE, "guest: program %s: %s", program, errno_name(err));
-	config.ram = MIB(param_number(params, "mem"));
-	config.cpus = (u32)param_number(params, "cpus");
-	config.populate = param_number(params, "populate");
-	config.hide_x2apic = !param_number(params, "x2apic");
-	config.seconds = param_number(params, "seconds");
+	guest_read_params(params, &config);
 	err = vmm_run(&config, &result);
-	if (err)
-		machine_exit(RUN_USAGE, "guest: %s", result.why);
-	machine_exit(result.status, "guest: %s", result.why);
+	guest_end(err, &result);
 }
 
 EXPERIMENT(guest)

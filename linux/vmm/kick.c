@@ -11,10 +11,6 @@
 
 #include "hv/host/ktap.h"
 #include "hv/host/metric.h"
-#include "hv/host/percpu.h"
-#include "hv/host/print.h"
-#include "hv/host/timer.h"
-#include "lab/needs.h"
 #include "linux/vmm/kick.h"
 
 static const struct param_spec kick_spec[] = {
@@ -40,44 +36,13 @@ static const struct {
 	{ "kick.floor", "membarrier(): an interrupt to the other CPU, until it was taken" },
 };
 
-static void report(const struct target *t, const char *metric, unsigned int n)
-{
-	const struct metric_param p[] = {
-		{ .key = "transport", .word = transport_names[t->transport] },
-		{ .key = "state", .word = where_names[t->where] },
-		{ .key = "cpus", .value = nr_cpus },
-	};
-
-	metric_samples(metric, "ticks", samples, n, p, ARRAY_SIZE(p));
-}
-
 /* --- one kick --------------------------------------------------------------------------------- */
-
-static u64 ask(struct target *t)
-{
-	u64 start = ticks_now();
-
-	vcpu_request(t->vcpu, REQ_EXIT);
-	if (t->where == IN_VMM)
-		atomic_store(&t->stay_out, false);
-	return start;
-}
-
-/* As in lab/kick_latency.c: the loops look as often as they can. 0: not in time. */
-#define TICKS_UNTIL(start, cond)                                                                   \
-	({                                                                                         \
-		u64 tries_ = target_limit() / 4;                                                   \
-                                                                                                   \
-		while (!(cond) && --tries_)                                                        \
-			;                                                                          \
-		tries_ ? ticks_now() - (start) : 0;                                                \
-	})
 
 /*
  * KVM_SET_CLOCK has every vCPU out of its guest before it changes the clock, by a request that
  * waits for the interrupts' acknowledgement; and with it goes what else the call does.
  */
-static u64 sample_oneway(struct target *t)
+static u64 sample_oneway(struct kick_target *t)
 {
 	struct kvm_clock_data clock = { .clock = 0 };
 	u64 start = ticks_now();
@@ -85,163 +50,112 @@ static u64 sample_oneway(struct target *t)
 	return vm_ioctl(t->tiny.vm, KVM_SET_CLOCK, &clock) ? 0 : ticks_now() - start;
 }
 
-static u64 sample_roundtrip(struct target *t)
+static u64 sample_roundtrip(struct kick_target *t)
 {
-	u64 start = ask(t);
+	u64 start = kick_ask(t, REQ_EXIT);
 
-	return TICKS_UNTIL(start, !(atomic_load_explicit(&t->vcpu->requests, memory_order_relaxed) &
-				    REQ_EXIT));
-}
-
-static u64 sample_leave(struct target *t)
-{
-	u64 before = atomic_load(&t->left), start = ask(t);
-
-	return TICKS_UNTIL(start, atomic_load_explicit(&t->left, memory_order_relaxed) != before);
+	return KICK_TICKS_UNTIL(
+		start, kick_limit(&t->setup),
+		!(atomic_load_explicit(&t->vcpu->requests, memory_order_relaxed) & REQ_EXIT));
 }
 
 /* --- many ------------------------------------------------------------------------------------- */
 
 static const struct kind {
 	const char *metric;
-	u64 (*sample)(struct target *t);
+	u64 (*sample)(struct kick_target *t);
 	bool by_request;
 } kinds[] = {
 	{ "kick.oneway", sample_oneway, true },
 	{ "kick.roundtrip", sample_roundtrip, false },
-	{ "kick.leave", sample_leave, false },
+	{ "kick.leave", kick_sample_leave, false },
 };
 
-/* Returns how many were answered in time. */
-static unsigned int sample_many(struct target *t, const struct kind *k, unsigned int n,
-				struct rng *rng)
-{
-	unsigned int i;
-
-	for (i = 0; i < n; i++) {
-		if (t->where == IN_VMM && !target_keep_out(t))
-			break;
-		if (!target_wait(t, rng))
-			break;
-		samples[i] = k->sample(t);
-		if (!samples[i])
-			break;
-	}
-	if (t->where == IN_VMM)
-		target_let_in(t);
-	return i;
-}
-
-static void report_exits(struct target *t, const char *metric, u64 exits, u64 ops)
+static void report_exits(struct kick_target *t, const char *metric, u64 exits, u64 ops)
 {
 	const struct metric_param p[] = {
 		{ .key = "of", .word = metric },
 		{ .key = "ops", .value = ops },
-		{ .key = "transport", .word = transport_names[t->transport] },
-		{ .key = "state", .word = where_names[t->where] },
+		{ .key = "transport", .word = kick_transport_names[t->setup.transport] },
+		{ .key = "state", .word = kick_state_names[t->setup.state] },
 	};
 
 	metric_value("kvm.exits", "count", exits, p, ARRAY_SIZE(p));
 }
 
 /* Samples are sorted. Bochs 2.7 for instance; the SDM has the exit whatever the flag is. */
-static void note_slow(const struct target *t)
+static void note_slow(const struct kick_target *t)
 {
-	if (t->where == IN_GUEST && samples[0] > SLOW)
+	if (t->setup.state == STATE_GUEST && samples[0] > SLOW)
 		ktap_note(
 			"this machine does not exit for an interrupt while the guest has them "
 			"disabled: the heartbeat takes it");
 }
 
-static void measure_kinds(struct target *t, unsigned int n, const char *name)
+static void measure_kinds(struct kick_target *t, unsigned int n, const char *name)
 {
 	bool ok = true;
 	struct rng rng;
 
-	rng_init(&rng, run_options.seed, t->where);
+	rng_init(&rng, run_options.seed, t->setup.state);
 	for (unsigned int k = 0; k < ARRAY_SIZE(kinds) && ok; k++) {
 		u64 exits = vcpu_stat(t->vcpu, "exits");
 		unsigned int taken;
 
-		if (kinds[k].by_request != (t->transport == BY_REQUEST))
+		if (kinds[k].by_request != (t->setup.transport == BY_REQUEST))
 			continue;
-		taken = sample_many(t, &kinds[k], n, &rng);
+		taken = kick_sample(t, kinds[k].sample, samples, n, &rng);
 		ok = taken == n;
 		if (!taken)
 			continue;
-		report(t, kinds[k].metric, taken);
+		kick_report(&t->setup, kinds[k].metric, samples, taken);
 		note_slow(t);
 		report_exits(t, kinds[k].metric, vcpu_stat(t->vcpu, "exits") - exits, taken);
 	}
 	ktap_result(ok && !atomic_load(&t->error), "%s", name);
-	target_note_error(t);
+	kick_note_error(t);
 }
 
-static void measure_one(const struct kick_params *p, enum transport transport, enum where where)
+static void measure_one(const struct kick_params *p, u32 transport, enum kick_state state)
 {
-	unsigned int n =
-		(unsigned int)(where == IN_GUEST ? min_u64(p->samples, NR_SLOW) : p->samples);
-	struct target t = { .transport = transport, .where = where };
-	char name[96];
+	const struct kick_setup s = kick_setup_of(p, transport, state);
+	unsigned int n = (unsigned int)p->samples;
 
-	fmt_print(name, sizeof(name), "every kick is answered: %s, %s", transport_names[transport],
-		  where_words[where]);
-	if (!target_can(where, p->where >= 0, name) || !target_start(&t, target_code(where), name))
-		return;
-	measure_kinds(&t, n, name);
-	target_end(&t);
+	if (state == STATE_GUEST)
+		n = (unsigned int)min_u64(n, NR_SLOW);
+	kick_measure_one(&s, n, measure_kinds);
 }
 
 /* --- the floor -------------------------------------------------------------------------------- */
-
-static void spin_until(void *arg)
-{
-	_Atomic bool *over = arg;
-
-	while (!atomic_load(over))
-		cpu_relax();
-}
 
 static bool membarrier(int command)
 {
 	return syscall(SYS_membarrier, command, 0, 0) == 0;
 }
 
+static u64 sample_floor(struct rng *rng)
+{
+	u64 start;
+
+	spin_ticks(3000); /* the one before is over */
+	start = ticks_now();
+	return membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) ? ticks_now() - start : 0;
+}
+
 static void measure_floor(unsigned int n)
 {
-	const struct metric_param p = { .key = "cpus", .value = nr_cpus };
 	static const char name[] = "every bare interrupt is answered";
-	_Atomic bool over = false;
-	struct thread *thread;
-	unsigned int i;
 
-	if (!needs_cpus(2, name))
-		return;
-	if (!membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)) {
+	if (membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED))
+		kick_measure_floor(name, sample_floor, samples, n);
+	else
 		ktap_skip("no membarrier() in this kernel", "%s", name);
-		return;
-	}
-	BUG_ON(thread_create(&thread, KICK_TARGET_CPU, "floor", spin_until, &over));
-	for (i = 0; i < n; i++) {
-		u64 start;
-
-		spin_ticks(3000); /* the one before is over */
-		start = ticks_now();
-		if (!membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED))
-			break;
-		samples[i] = ticks_now() - start;
-	}
-	atomic_store(&over, true);
-	thread_join(thread);
-	ktap_result(i == n, "%s", name);
-	if (i)
-		metric_samples("kick.floor", "ticks", samples, i, &p, 1);
 }
 
 /* A request of the kernel finds a vCPU in the guest, or does nothing. */
-static bool says_something(enum transport transport, enum where where)
+static bool says_something(u32 transport, enum kick_state state)
 {
-	return transport != BY_REQUEST || (where != IN_HLT && where != IN_VMM);
+	return transport != BY_REQUEST || (state != STATE_HALTED && state != STATE_VMM);
 }
 
 void kick_measure(const struct kick_params *p)
@@ -250,11 +164,11 @@ void kick_measure(const struct kick_params *p)
 		ktap_note("%s: %s", meanings[i].metric, meanings[i].meaning);
 	measure_floor((unsigned int)p->samples);
 	for (int transport = 0; transport < NR_TRANSPORTS; transport++)
-		for (int where = 0; where < NR_WHERE; where++)
+		for (int state = 0; state < NR_KICK_STATES; state++)
 			if ((p->transport < 0 || p->transport == transport) &&
-			    (p->where < 0 || p->where == where) &&
-			    says_something((enum transport)transport, (enum where)where))
-				measure_one(p, (enum transport)transport, (enum where)where);
+			    (p->state < 0 || p->state == state) &&
+			    says_something((u32)transport, (enum kick_state)state))
+				measure_one(p, (u32)transport, (enum kick_state)state);
 }
 
 static void run_kick(const struct param_values *params)
@@ -263,7 +177,7 @@ static void run_kick(const struct param_values *params)
 		.samples = param_number(params, "samples"),
 		.requests = param_number(params, "requests"),
 		.transport = (int)param_number(params, "transport") - 1,
-		.where = (int)param_number(params, "state") - 1,
+		.state = (int)param_number(params, "state") - 1,
 	};
 
 	kick_measure(&p);

@@ -23,12 +23,7 @@ static struct missing_vm m;
 
 static const struct param_spec missing_spec[] = {
 	PARAM_ENUM("way", 0, "how missing pages are heard of", "all", "uffd", "exit"),
-	PARAM_U64("vcpus", 0, MISSING_MAX_VCPUS, 0,
-		  "of the rate; 0: 1, 2 and so on, one for every CPU but the first"),
-	PARAM_U64("pages", 1, MISSING_MAX_PAGES / MISSING_MAX_VCPUS, 64, "for each of them"),
-	PARAM_ENUM("region", 0, "the pages of the rate: each vCPU's own, or the same for all",
-		   "private", "overlapping", "all"),
-	PARAM_ENUM("access", 0, "the first access to each", "write", "read", "all"),
+	MISSING_PARAMS,
 	PARAM_ENUM("do", 0, "which part", "all", "check", "fault", "rate"),
 };
 
@@ -189,30 +184,6 @@ static void test_zero_page(void)
 
 /* --- the whole ------------------------------------------------------------------------------- */
 
-/* The last choice is all of them. */
-static u32 chosen(const struct param_values *v, const char *key)
-{
-	u64 choice = param_number(v, key);
-
-	return choice == 2 ? 3 : (u32)BIT(choice);
-}
-
-static void read_options(const struct param_values *v, struct missing_options *o)
-{
-	u64 way = param_number(v, "way");
-
-	*o = (struct missing_options){
-		.ways = way ? (u32)BIT(way - 1) : BIT(WAY_QUEUE) | BIT(WAY_EXIT),
-		.vcpus = (u32)param_number(v, "vcpus"),
-		.pages = (u32)param_number(v, "pages"),
-		.regions = chosen(v, "region"),
-		.access = chosen(v, "access"),
-	};
-	if (o->ways & BIT(WAY_EXIT) &&
-	    !needs_cap(KVM_CAP_EXIT_ON_MISSING, "exit: a missing page is an exit"))
-		o->ways &= ~(u32)BIT(WAY_EXIT);
-}
-
 static void check(const struct missing_options *o)
 {
 	bool lapics = vm_default_lapics(false); /* HLT is to be seen here */
@@ -233,7 +204,10 @@ static void run_missing(const struct param_values *v)
 	enum { ALL, CHECK, FAULT, RATE } what = (int)param_number(v, "do");
 	struct missing_options o;
 
-	read_options(v, &o);
+	missing_read_options(v, BIT(WAY_QUEUE) | BIT(WAY_EXIT), &o);
+	if (o.ways & BIT(WAY_EXIT) &&
+	    !needs_cap(KVM_CAP_EXIT_ON_MISSING, "exit: a missing page is an exit"))
+		o.ways &= ~(u32)BIT(WAY_EXIT);
 	if (what == ALL || what == CHECK)
 		check(&o);
 	if (what == ALL || what == FAULT)

@@ -121,8 +121,7 @@ int missing_create_memory(struct missing_vm *m)
 		err = -ENOMEM;
 	if (err)
 		return err;
-	for (u32 *word = (u32 *)(void *)m->source, i = 0; i < c->pages * (PAGE_SIZE / 4); i++)
-		word[i] = MISSING_VALUE + i / (u32)(PAGE_SIZE / 4);
+	missing_write_source(m);
 	/* As large as it goes; a page that is brought is one of 4 KiB. */
 	madvise(m->mem->hva, m->size, c->present ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	if (c->present)
@@ -132,8 +131,7 @@ int missing_create_memory(struct missing_vm *m)
 
 int missing_map_ram(struct missing_vm *m)
 {
-	m->ram = vm_hva(m->vm, 0);
-	return m->ram ? 0 : -EFAULT;
+	return tiny_map_ram(&m->tiny, &m->ram);
 }
 
 /* Without userfaultfd whoever sleeps for a page gets one of zeroes, and comes to see the end. */
@@ -179,6 +177,15 @@ int missing_start_vcpu(struct missing_vcpu *v)
 	if (!err && kvm_vm(v->m->vm)->lapics)
 		err = lapic_start(v->vcpu, LAPIC_XAPIC);
 	return err;
+}
+
+u64 missing_left(struct missing_vm *m)
+{
+	u64 sum = 0;
+
+	for (u32 i = 0; i < m->config.vcpus; i++)
+		sum += vcpu_stat(m->v[i].vcpu, "exits");
+	return sum;
 }
 
 /* --- pages ----------------------------------------------------------------------------------- */

@@ -11,7 +11,6 @@
  *
  * Around the figures: what a hold promises, each promise a result of its own.
  */
-#include "hv/host/percpu.h"
 #include "linux/vmm/pause.h"
 
 #define MAX_MIB (1024 + 512) /* up to where the other slots begin */
@@ -30,22 +29,11 @@ static const struct param_spec pause_spec[] = {
 static void run_pause(const struct param_values *v)
 {
 	enum { ALL, MEASURE, CHECK } what = (int)param_number(v, "do");
-	u64 way = param_number(v, "way");
-	struct pause_options o = {
-		.vcpus = (u32)param_number(v, "vcpus"),
-		.mib = param_number(v, "mib"),
-		.ticks = param_number(v, "ticks"),
-		.others = (u32)param_number(v, "slots"),
-		.only_given = param_given(v, "mib") || param_given(v, "slots"),
-		.ways = way ? BIT(way - 1) : BIT(NR_WAYS) - 1,
-		.touch = param_number(v, "touch"),
-	};
+	struct pause_options o;
 
-	if (!o.vcpus)
-		o.vcpus = nr_cpus - 1;
-	if (!needs_cpus(o.vcpus > 1 ? o.vcpus + 1 : 2,
-			"one CPU changes slots while others run vCPUs"))
+	if (!pause_read_options(v, &o))
 		return;
+	o.zap = ZAP_ALL; /* as KVM does it */
 	if (what != MEASURE)
 		pause_rules();
 	if (what != CHECK)

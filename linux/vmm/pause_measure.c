@@ -1,105 +1,44 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The figures of experiment `pause` on KVM.
+ * The figures of experiment `pause`, see lab/pause_bench.h: the ways that KVM has.
  *
- * A sample begins with every vCPU in the guest. The slot is replaced, and then every vCPU touches
- * all of it once: beside the same round with nothing to fault in, that is the price of building the
- * translations again. KVM has no report of a change: what is seen is what the calls take. Deleting
- * waits for readers twice, and zaps all translations between; creating waits for them once. So
- * pause.create is a reader drain and little else, and pause.delete less twice that the zap.
+ * It has no report of a change: what is seen is what the calls take. Deleting waits for readers
+ * twice, and zaps all translations between; creating waits for them once. So pause.create is a
+ * reader drain and little else, and pause.delete less twice that the zap.
  */
 #include "hv/host/errno.h"
 #include "hv/host/ktap.h"
-#include "hv/host/metric.h"
-#include "hv/host/percpu.h"
-#include "hv/host/random.h"
 #include "linux/vmm/pause.h"
 
-#define KEPT		512
-#define MIN_SAMPLES	3
-#define MAX_GAP		1000 /* ticks between the two calls of a live change */
-#define LARGE_PLACES	8    /* of 2 MiB each: host memory is finite */
-#define MAX_PLACES	1024 /* translations to build again, for a vCPU to touch in one round */
-#define LARGE_MIB	256
-#define SMALL_PAGES_MIB 4
-#define MANY_SLOTS	32
+#define MAX_GAP	   1000 /* ticks between the two calls of a live change */
+#define LARGE_MIB  256
+#define MANY_SLOTS 32
 
-enum part {
-	PART_CYCLE,	   /* holding and resuming alone */
-	PART_HOLD,	   /* thereof: until every vCPU was out */
-	PART_RESTART,	   /* from the resume until every vCPU executes guest code */
-	PART_REPLACE,	   /* the change, with what stops the vCPUs */
-	PART_EVICT,	   /* thereof: stopping the vCPUs */
-	PART_DELETE,	   /* KVM_SET_USER_MEMORY_REGION with size 0 */
-	PART_CREATE,	   /* the same with a size */
-	PART_RESUME,	   /* letting them go */
-	PART_REFAULT,	   /* a round afterwards, less a round with nothing to fault in */
-	PART_REFAULT_PAGE, /* the same per translation */
-	PART_TOTAL,	   /* from the call until every vCPU has made its round */
-	NR_PARTS,
+#define PARTS_OF_CYCLE (BIT(PART_CYCLE) | BIT(PART_HOLD_EVICT) | BIT(PART_RESTART))
+#define PARTS_OF_ALL                                                                               \
+	(BIT(PART_REPLACE) | BIT(PART_DELETE) | BIT(PART_CREATE) | BIT(PART_REFAULT) |             \
+	 BIT(PART_REFAULT_PAGE) | BIT(PART_TOTAL))
+#define PARTS_OF_STOP (BIT(PART_EVICT) | BIT(PART_RESUME))
+
+const char *const pause_way_names[] = {
+	[WAY_LIVE] = "live",
+	[WAY_SIGNAL] = "signal",
+	[WAY_IMMEDIATE] = "immediate_exit",
+	[WAY_KICK_ALL] = "kick_all",
 };
 
-static const char *const part_names[NR_PARTS] = {
-	[PART_CYCLE] = "pause.cycle",	      [PART_HOLD] = "pause.evict",
-	[PART_RESTART] = "pause.restart",     [PART_REPLACE] = "pause.replace",
-	[PART_EVICT] = "pause.replace_evict", [PART_DELETE] = "pause.delete",
-	[PART_CREATE] = "pause.create",	      [PART_RESUME] = "pause.replace_resume",
-	[PART_REFAULT] = "pause.refault",     [PART_REFAULT_PAGE] = "pause.refault_page",
-	[PART_TOTAL] = "pause.total",
-};
-
-/* One configuration, and what was measured on it. */
-struct bench {
-	const struct pause_options *o;
-	struct arena_config config;
-	u32 places;
-	u64 round; /* ticks of a round with nothing to fault in */
-	u64 p50[NR_PARTS];
-};
-
-static struct arena arena;
-static u64 samples[NR_PARTS][KEPT];
-static unsigned int kept;
+_Static_assert(NR_WAYS == PAUSE_MAX_WAYS, "all ways unless told otherwise");
 
 static u64 since(u64 start)
 {
 	return ticks_now() - start;
 }
 
-static unsigned int bench_params(const struct bench *b, struct metric_param *p)
-{
-	unsigned int n = 0;
-
-	p[n++] = (struct metric_param){ .key = "way", .word = pause_way_names[b->config.way] };
-	p[n++] = (struct metric_param){ .key = "vcpus", .value = b->config.vcpus };
-	p[n++] = (struct metric_param){ .key = "mib", .value = b->config.mib };
-	p[n++] = (struct metric_param){ .key = "slots", .value = b->config.others };
-	p[n++] = (struct metric_param){ .key = "places", .value = b->o->touch ? b->places : 0 };
-	p[n++] = (struct metric_param){ .key = "zap", .word = "all" };
-	p[n++] = (struct metric_param){ .key = "populate", .word = "no" };
-	return n;
-}
-
-static void report_parts(struct bench *b, unsigned int first, unsigned int last,
-			 const struct metric_param *p, unsigned int n)
-{
-	for (unsigned int i = first; i <= last && kept; i++) {
-		bool stops = b->config.way != WAY_LIVE;
-
-		if ((i == PART_EVICT || i == PART_RESUME) && !stops)
-			continue;
-		if ((i == PART_REFAULT || i == PART_REFAULT_PAGE) && !b->o->touch)
-			continue;
-		metric_samples(part_names[i], "ticks", samples[i], kept, p, n);
-		b->p50[i] = samples[i][kept / 2];
-	}
-}
-
-static void report_exits(const char *of, u64 exits, const struct bench *b)
+static void report_exits(const char *of, u64 exits, const struct pause_bench *b)
 {
 	const struct metric_param p[] = {
 		{ .key = "of", .word = of },
-		{ .key = "ops", .value = kept },
+		{ .key = "ops", .value = pause_kept },
 		{ .key = "way", .word = pause_way_names[b->config.way] },
 		{ .key = "vcpus", .value = b->config.vcpus },
 		{ .key = "mib", .value = b->config.mib },
@@ -112,87 +51,74 @@ static void report_exits(const char *of, u64 exits, const struct bench *b)
 
 /* --- pause and resume ------------------------------------------------------------------------- */
 
-static bool pause_once(void)
+static bool pause_once(struct pause_bench *b, u32 way)
 {
 	u64 start, held, resumed;
 
-	if (!arena_all_in(&arena))
+	if (!arena_all_in(&pause_arena))
 		return false;
 	start = ticks_now();
-	if (arena_hold(&arena))
+	if (arena_hold(&pause_arena))
 		return false;
 	held = ticks_now();
-	if (arena_resume(&arena))
+	if (arena_resume(&pause_arena))
 		return false;
 	resumed = ticks_now();
-	if (!arena_all_in(&arena))
+	if (!arena_all_in(&pause_arena))
 		return false;
-	samples[PART_CYCLE][kept] = resumed - start;
-	samples[PART_HOLD][kept] = held - start;
-	samples[PART_RESTART][kept] = since(resumed);
-	kept++;
+	pause_samples[PART_CYCLE][pause_kept] = resumed - start;
+	pause_samples[PART_HOLD_EVICT][pause_kept] = held - start;
+	pause_samples[PART_RESTART][pause_kept] = since(resumed);
 	return true;
 }
 
-static void measure_cycle(struct bench *b)
+static void measure_cycle(struct pause_bench *b, u32 way)
 {
 	const struct metric_param p[] = {
-		{ .key = "way", .word = pause_way_names[b->config.way] },
+		{ .key = "way", .word = pause_way_names[way] },
 		{ .key = "vcpus", .value = b->config.vcpus },
 	};
-	u64 end = ticks_now() + b->o->ticks, exits = arena_exits(&arena);
-	bool ok = true;
+	u64 exits = arena_exits(&pause_arena);
+	bool ok = pause_repeat(b, way, pause_once);
 
-	kept = 0;
-	while (ok && kept < KEPT && (ticks_now() < end || kept < MIN_SAMPLES))
-		ok = pause_once();
 	ktap_result(ok, "%u busy vCPUs can be paused and resumed again and again: %s",
-		    b->config.vcpus, pause_way_names[b->config.way]);
-	report_parts(b, PART_CYCLE, PART_RESTART, p, ARRAY_SIZE(p));
-	report_exits("pause.cycle", arena_exits(&arena) - exits, b);
+		    b->config.vcpus, pause_way_names[way]);
+	pause_report_parts(b, way, PARTS_OF_CYCLE, p, ARRAY_SIZE(p));
+	report_exits("pause.cycle", arena_exits(&pause_arena) - exits, b);
 }
 
 /* --- replacing the slot ----------------------------------------------------------------------- */
-
-/* One round by everybody. Returns its ticks, 0 when it does not end. */
-static u64 make_round(void)
-{
-	u64 start = ticks_now();
-
-	arena_go(&arena);
-	return arena_wait_done(&arena) ? since(start) : 0;
-}
 
 static int replace(void)
 {
 	u64 start = ticks_now(), part;
 	int err;
 
-	err = arena_hold(&arena);
+	err = arena_hold(&pause_arena);
 	if (err)
 		return err;
 	part = ticks_now();
-	samples[PART_EVICT][kept] = part - start;
-	err = arena_delete(&arena);
-	samples[PART_DELETE][kept] = since(part);
+	pause_samples[PART_EVICT][pause_kept] = part - start;
+	err = arena_delete(&pause_arena);
+	pause_samples[PART_DELETE][pause_kept] = since(part);
 	part = ticks_now();
 	if (!err)
-		err = arena_insert(&arena);
-	samples[PART_CREATE][kept] = since(part);
+		err = arena_insert(&pause_arena);
+	pause_samples[PART_CREATE][pause_kept] = since(part);
 	part = ticks_now();
 	if (!err)
-		err = arena_resume(&arena);
-	samples[PART_RESUME][kept] = since(part);
-	samples[PART_REPLACE][kept] = since(start);
+		err = arena_resume(&pause_arena);
+	pause_samples[PART_RESUME][pause_kept] = since(part);
+	pause_samples[PART_REPLACE][pause_kept] = since(start);
 	return err;
 }
 
-static bool replace_once(struct bench *b)
+static bool replace_once(struct pause_bench *b, u32 way)
 {
-	u64 start, refault = 0;
+	u64 start;
 	int err;
 
-	if (!arena_all_in(&arena))
+	if (!arena_all_in(&pause_arena))
 		return false;
 	start = ticks_now();
 	err = replace();
@@ -200,179 +126,93 @@ static bool replace_once(struct bench *b)
 		ktap_note("%s", errno_name(err));
 		return false;
 	}
-	if (b->o->touch) {
-		refault = make_round();
-		if (!refault)
-			return false;
-	}
-	samples[PART_TOTAL][kept] = since(start);
-	refault -= min_u64(refault, b->round);
-	samples[PART_REFAULT][kept] = refault;
-	samples[PART_REFAULT_PAGE][kept] = refault / b->places;
-	kept++;
-	return true;
+	return pause_touch(b, start);
 }
 
 /* Two calls, and between them whatever the VMM and its host are doing. */
-static int replace_with_gap(struct rng *rng)
+static int replace_with_gap(struct pause_bench *b, u32 way, struct rng *rng)
 {
-	int err = arena_hold(&arena), end;
+	int err = arena_hold(&pause_arena), end;
 
 	if (err)
 		return err;
-	err = arena_delete(&arena);
+	err = arena_delete(&pause_arena);
 	spin_ticks(rng_below(rng, MAX_GAP));
 	if (!err)
-		err = arena_insert(&arena);
-	end = arena_resume(&arena);
+		err = arena_insert(&pause_arena);
+	end = arena_resume(&pause_arena);
 	return err ? err : end;
 }
 
-/* Changes under vCPUs that touch all the time; @missing: how many accesses found no slot. */
-static int count_missing(struct bench *b, u64 *changes, u64 *missing)
+static void measure_way(struct pause_bench *b, u32 way)
 {
-	u64 before = arena_missing(&arena), end = ticks_now() + b->o->ticks;
-	struct rng rng;
-	int err = 0;
+	struct metric_param p[PAUSE_WAY_PARAMS];
+	unsigned int n = pause_way_params(b, way, p);
+	u64 exits = arena_exits(&pause_arena);
+	bool ok = pause_repeat(b, way, replace_once);
 
-	*changes = 0;
-	rng_init(&rng, run_options.seed, 7);
-	arena_free_run(&arena, true);
-	while (!err && (ticks_now() < end || *changes < MIN_SAMPLES)) {
-		err = arena_all_in(&arena) ? replace_with_gap(&rng) : -ETIMEDOUT;
-		*changes += !err;
-	}
-	if (!arena_free_run(&arena, false))
-		err = -ETIMEDOUT;
-	*missing = arena_missing(&arena) - before;
-	return err;
-}
-
-static void report_missing(struct bench *b, const struct metric_param *p, unsigned int n)
-{
-	u64 changes, missing;
-	int err;
-
-	kept = 0;
-	err = count_missing(b, &changes, &missing);
-	if (b->config.way == WAY_LIVE)
-		ktap_result(!err && missing,
-			    "live changes are seen to fail: accesses find no slot");
-	else
-		ktap_result(!err && !missing, "%s: no access ever finds no slot",
-			    pause_way_names[b->config.way]);
-	if (err)
-		ktap_note("%s", errno_name(err));
-	metric_value("pause.changes", "count", changes, p, n);
-	metric_value("pause.missing", "count", missing, p, n);
-}
-
-static void measure_way(struct bench *b)
-{
-	struct metric_param p[METRIC_MAX_PARAMS];
-	unsigned int n = bench_params(b, p);
-	u64 end = ticks_now() + b->o->ticks, exits = arena_exits(&arena);
-	bool ok = true;
-
-	kept = 0;
-	while (ok && kept < KEPT && (ticks_now() < end || kept < MIN_SAMPLES))
-		ok = replace_once(b);
 	ktap_result(ok, "a slot of %llu MiB among %u others can be replaced under %u vCPUs: %s",
 		    (unsigned long long)b->config.mib, b->config.others, b->config.vcpus,
-		    pause_way_names[b->config.way]);
-	report_parts(b, PART_REPLACE, PART_TOTAL, p, n);
-	report_exits("pause.replace", arena_exits(&arena) - exits, b);
+		    pause_way_names[way]);
+	pause_report_parts(b, way, PARTS_OF_ALL | (way == WAY_LIVE ? 0 : PARTS_OF_STOP), p, n);
+	report_exits("pause.replace", arena_exits(&pause_arena) - exits, b);
 	if (ok && b->o->touch)
-		report_missing(b, p, n);
+		pause_count_missing(b, way, way == WAY_LIVE, replace_with_gap);
 }
 
 /* --- configurations --------------------------------------------------------------------------- */
 
-/* Where the guests touch: once per translation, as far as memory goes. */
-static void choose_places(struct bench *b)
+static void measure_config(struct pause_bench *b, bool cycle)
 {
-	u64 size = MIB(b->config.mib), each = b->config.small_pages ? PAGE_SIZE : MIB(2);
-	u64 most = b->config.small_pages ? MAX_PLACES : LARGE_PLACES;
+	enum pause_way way = b->config.way;
 
-	b->places = (u32)min_u64(size > each ? size / each : 1, most);
-	arena_places(&arena, b->places, (u32)ALIGN_DOWN(size / b->places, PAGE_SIZE));
-}
-
-/* The first round allocates memory, the second maps nothing. */
-static bool first_rounds(struct bench *b)
-{
-	if (!arena_all_in(&arena))
-		return false;
-	if (!b->o->touch)
-		return true;
-	if (!make_round())
-		return false;
-	b->round = make_round();
-	return b->round;
-}
-
-static bool bench_begin(struct bench *b)
-{
-	int err = arena_create(&arena, &b->config);
-
-	if (!err)
-		err = arena_start(&arena, 0);
-	if (!err) {
-		choose_places(b);
-		err = first_rounds(b) ? 0 : -ETIMEDOUT;
-	}
-	if (!err)
-		return true;
-	ktap_result(false, "%u busy vCPUs can be started beside a slot of %llu MiB",
-		    b->config.vcpus, (unsigned long long)b->config.mib);
-	ktap_note("%s", errno_name(err));
-	arena_destroy(&arena);
-	return false;
-}
-
-static void measure_config(struct bench *b, bool cycle)
-{
-	if (!bench_begin(b))
+	if (!pause_begin(b))
 		return;
-	if (cycle && b->config.way != WAY_LIVE)
-		measure_cycle(b);
-	measure_way(b);
+	if (cycle && way != WAY_LIVE)
+		measure_cycle(b, way);
+	measure_way(b, way);
 	ktap_result(
-		arena_intact(&arena),
+		arena_intact(&pause_arena),
 		"memory contents survive every change of a slot of %llu MiB among %u others: %s",
-		(unsigned long long)b->config.mib, b->config.others,
-		pause_way_names[b->config.way]);
-	arena_destroy(&arena);
+		(unsigned long long)b->config.mib, b->config.others, pause_way_names[way]);
+	arena_destroy(&pause_arena);
 }
 
-static struct bench bench_of(const struct pause_options *o, enum pause_way way, u64 mib, u32 others)
+static struct pause_bench bench_of(const struct pause_options *o, enum pause_way way, u64 mib,
+				   u32 others)
 {
-	return (struct bench){
+	return (struct pause_bench){
 		.o = o,
-		.config = { .way = way, .vcpus = o->vcpus, .mib = mib, .others = others },
+		.config = { .way = way,
+			    .vcpus = o->vcpus,
+			    .mib = mib,
+			    .others = others,
+			    .zap = o->zap },
 	};
 }
 
 /* The bet: the pause against the change and what it makes necessary. */
-static void compare_parts(const struct bench *large, const struct bench *small)
+static void compare_parts(const struct pause_bench *large, const struct pause_bench *small)
 {
-	u64 pause = large->p50[PART_EVICT] + large->p50[PART_RESUME];
-	u64 change = large->p50[PART_DELETE] + large->p50[PART_CREATE];
+	enum pause_way way = large->config.way;
+	u64 pause = large->p50[way][PART_EVICT] + large->p50[way][PART_RESUME];
+	u64 change = large->p50[way][PART_DELETE] + large->p50[way][PART_CREATE];
 
 	ktap_note("is pausing the long pole, or the rebuild? %u busy vCPUs, %s:",
-		  large->config.vcpus, pause_way_names[large->config.way]);
+		  large->config.vcpus, pause_way_names[way]);
 	ktap_note("stopping and letting go takes %llu ticks, the change itself %llu,",
 		  (unsigned long long)pause, (unsigned long long)change);
 	ktap_note("building %u translations of 2 MiB again %llu, %u of 4 KiB %llu", large->places,
-		  (unsigned long long)large->p50[PART_REFAULT], small->places,
-		  (unsigned long long)small->p50[PART_REFAULT]);
+		  (unsigned long long)large->p50[way][PART_REFAULT], small->places,
+		  (unsigned long long)small->p50[way][PART_REFAULT]);
 }
 
 static void measure_one(const struct pause_options *o, enum pause_way way)
 {
-	struct bench large = bench_of(o, way, o->mib, o->others);
-	struct bench small = bench_of(o, way, min_u64(o->mib, SMALL_PAGES_MIB), o->others);
-	struct bench other;
+	struct pause_bench large = bench_of(o, way, o->mib, o->others);
+	struct pause_bench small =
+		bench_of(o, way, min_u64(o->mib, PAUSE_SMALL_PAGES_MIB), o->others);
+	struct pause_bench other;
 
 	measure_config(&large, true);
 	if (!o->only_given && way == WAY_KICK_ALL) {

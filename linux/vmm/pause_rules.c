@@ -122,7 +122,7 @@ static void test_created(void)
 	}
 	ok = !hold(&arena) && !arena_add(&arena) && !arena_start(&arena, 0);
 	ktap_result(ok && arena_frozen(&arena, FROZEN_TICKS) &&
-			    !atomic_load(box_word(&arena.runner[0], TINY_BOX_COUNTER)),
+			    !atomic_load(&arena.runner[0].box->beats),
 		    "a vCPU that is created during a hold is held");
 	ktap_result(!resume(&arena) && arena_all_in(&arena), "after the resume it runs");
 	arena_destroy(&arena);
@@ -235,7 +235,7 @@ static int open_userfaultfd(struct arena *a)
 {
 	struct uffdio_api api = { .api = UFFD_API };
 	struct uffdio_register reg = {
-		.range = { .start = (uintptr_t)a->hva, .len = a->size },
+		.range = { .start = (uintptr_t)a->hva, .len = arena_size(a) },
 		.mode = UFFDIO_REGISTER_MODE_MISSING,
 	};
 	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
@@ -260,7 +260,7 @@ static bool fault_arrives(int fd)
 static bool serve_all(struct arena *a, int fd)
 {
 	struct uffdio_zeropage zero = {
-		.range = { .start = (uintptr_t)a->hva, .len = a->size },
+		.range = { .start = (uintptr_t)a->hva, .len = arena_size(a) },
 	};
 
 	return !ioctl(fd, UFFDIO_ZEROPAGE, &zero);
@@ -327,7 +327,7 @@ static void test_page_in(bool worker, void (*test)(int fd, const char *who))
 /* One slot becomes two, and one again. */
 static int split(struct arena *a)
 {
-	u64 half = a->size / 2;
+	u64 half = arena_size(a) / 2;
 	int err = arena_delete(a);
 
 	if (!err)
@@ -351,7 +351,7 @@ static int shrink_and_grow(struct arena *a)
 	int err = arena_delete(a);
 
 	if (!err)
-		err = vm_set_region(a->vm, ARENA_SLOT, ARENA_BASE, a->size / 2, a->hva, 0);
+		err = vm_set_region(a->vm, ARENA_SLOT, ARENA_BASE, arena_size(a) / 2, a->hva, 0);
 	return err;
 }
 
@@ -395,7 +395,7 @@ static void test_changes(bool held, bool until_seen, const char *name)
 
 	if (!arena_run(&arena, &c))
 		return;
-	arena_places(&arena, 8, (u32)(arena.size / 8));
+	arena_places(&arena, 8, (u32)(arena_size(&arena) / 8));
 	arena_free_run(&arena, true);
 	for (i = 0; i < CHANGES && !err && !(until_seen && arena_missing(&arena)); i++)
 		err = arena_all_in(&arena) ? change_all(&arena, held) : -ETIMEDOUT;

@@ -5,6 +5,7 @@
 
 #include "hv/host/errno.h"
 #include "hv/host/string.h"
+#include "lab/tiny.h"
 #include "linux/vmm/internal.h"
 
 #define HUGE MIB(2)
@@ -131,6 +132,12 @@ void *vm_hva(struct vm *vm, gpa_t gpa)
 	return find(vm, gpa, &len);
 }
 
+int tiny_map_ram(struct tiny *t, u8 **ram)
+{
+	*ram = vm_hva(t->vm, 0);
+	return *ram ? 0 : -EFAULT;
+}
+
 static bool is_ram(struct vm *vm, gpa_t gpa, u64 len)
 {
 	while (len) {
@@ -155,61 +162,57 @@ static void copy(void *to, const void *from, u64 len)
 		memcpy(to, from, len);
 }
 
-int vm_read(struct vm *vm, gpa_t gpa, void *buf, size_t len)
-{
-	u8 *to = buf;
+/* One of these is not NULL; none: @byte is written. */
+struct transfer {
+	u8 *to;
+	const u8 *from;
+	u8 byte;
+};
 
+static void transfer_part(struct transfer *t, u8 *hva, u64 len)
+{
+	if (t->to) {
+		copy(t->to, hva, len);
+		t->to += len;
+	} else if (t->from) {
+		copy(hva, t->from, len);
+		t->from += len;
+	} else {
+		memset(hva, t->byte, len);
+	}
+}
+
+/* Slot by slot, but nothing where some of it is nowhere. */
+static int transfer(struct vm *vm, gpa_t gpa, u64 len, struct transfer t)
+{
 	if (!is_ram(vm, gpa, len))
 		return -EFAULT;
 	while (len) {
 		u64 part = len;
-		const u8 *from = find(vm, gpa, &part);
+		u8 *hva = find(vm, gpa, &part);
 
-		if (!from)
+		if (!hva)
 			return -EFAULT;
-		copy(to, from, part);
-		to += part;
+		transfer_part(&t, hva, part);
 		gpa += part;
 		len -= part;
 	}
 	return 0;
+}
+
+int vm_read(struct vm *vm, gpa_t gpa, void *buf, size_t len)
+{
+	return transfer(vm, gpa, len, (struct transfer){ .to = buf });
 }
 
 int vm_write(struct vm *vm, gpa_t gpa, const void *buf, size_t len)
 {
-	const u8 *from = buf;
-
-	if (!is_ram(vm, gpa, len))
-		return -EFAULT;
-	while (len) {
-		u64 part = len;
-		u8 *to = find(vm, gpa, &part);
-
-		if (!to)
-			return -EFAULT;
-		copy(to, from, part);
-		from += part;
-		gpa += part;
-		len -= part;
-	}
-	return 0;
+	return transfer(vm, gpa, len, (struct transfer){ .from = buf });
 }
 
 int vm_fill(struct vm *vm, gpa_t gpa, u8 byte, u64 len)
 {
-	if (!is_ram(vm, gpa, len))
-		return -EFAULT;
-	while (len) {
-		u64 part = len;
-		u8 *to = find(vm, gpa, &part);
-
-		if (!to)
-			return -EFAULT;
-		memset(to, byte, part);
-		gpa += part;
-		len -= part;
-	}
-	return 0;
+	return transfer(vm, gpa, len, (struct transfer){ .byte = byte });
 }
 
 u64 vm_ram_size(struct vm *vm)
