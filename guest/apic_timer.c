@@ -12,10 +12,10 @@
 #define CPUID1_ECX_DEADLINE BIT(24)
 #define NR_DEADLINES	    100
 #define DEADLINE_MAX	    20000
-#define PERIOD		    30000 /* at least; and longer than some exits */
-#define PERIOD_EXITS	    20
+#define PERIOD		    30000 /* at least; and longer than an expiry is handled */
 #define NR_PERIODS	    10
-#define SOON		    30000 /* later than what is done before it, however slow */
+#define SOON		    30000 /* at least; and later than what is done before it */
+#define SOME_EXITS	    20	  /* of either */
 #define LONG_COUNT	    0x40000000
 
 static u64 came_at; /* when the handler ran last */
@@ -24,6 +24,16 @@ static void note_time(u8 vector)
 {
 	if (vector == VECTOR_TIMER)
 		came_at = rdtsc();
+}
+
+/* @ticks, or more where an exit costs thousands of them. */
+static u32 longer_than_exits(u32 ticks)
+{
+	u64 exits = rdtsc();
+
+	cpuid(0, 0);
+	exits = SOME_EXITS * (rdtsc() - exits);
+	return (u32)(exits > ticks ? exits : ticks);
 }
 
 static void start(u32 mode, u32 divide, u32 count)
@@ -91,22 +101,12 @@ static void check_count(void)
 	stop();
 }
 
-/* Longer than it takes to handle an expiry, also where an exit costs thousands of ticks. */
-static u32 period(void)
-{
-	u64 ticks = rdtsc();
-
-	cpuid(0, 0);
-	ticks = PERIOD_EXITS * (rdtsc() - ticks);
-	return (u32)(ticks > PERIOD ? ticks : PERIOD);
-}
-
 /* As many as periods have passed; one may be on its way. Those that pass while the CPU stands still
  * become one. */
 static void check_periodic(void)
 {
 	u64 from, before, after;
-	u32 each = period();
+	u32 each = longer_than_exits(PERIOD);
 	bool all, late;
 	u32 hits;
 
@@ -193,8 +193,8 @@ static void wait_past(u64 tsc)
 
 static void check_deadline_rules(void)
 {
-	u64 soon;
-	u64 far = rdtsc() + BIT(40);
+	u32 after = longer_than_exits(SOON);
+	u64 far = rdtsc() + BIT(40), soon;
 
 	apic_forget();
 	set_deadline(1);
@@ -210,7 +210,7 @@ static void check_deadline_rules(void)
 	apic_result_eq(rdmsr(MSR_TSC_DEADLINE), 0, "writing 0 disarms it");
 
 	apic_forget();
-	soon = rdtsc() + SOON;
+	soon = rdtsc() + after;
 	set_deadline(soon);
 	apic_set(LAPIC_LVT_TIMER, VECTOR_TIMER);
 	wait_past(soon);
@@ -223,14 +223,14 @@ static void check_deadline_rules(void)
 
 	/* Where the count may be much faster than the TSC it is over before it can be stopped. */
 	if (!apic_skip("entering the mode stops the count")) {
-		soon = rdtsc() + SOON;
-		start(0, DIVIDE_BY_1, SOON);
+		soon = rdtsc() + after;
+		start(0, DIVIDE_BY_1, after);
 		apic_set(LAPIC_LVT_TIMER, LVT_TSC_DEADLINE | VECTOR_TIMER);
 		wait_past(soon);
 		apic_result(!apic_hits[0][VECTOR_TIMER], "entering the mode stops the count");
 	}
 	apic_set(LAPIC_LVT_TIMER, LVT_TSC_DEADLINE | LVT_MASKED | VECTOR_TIMER);
-	soon = rdtsc() + SOON;
+	soon = rdtsc() + after;
 	set_deadline(soon);
 	wait_past(soon);
 	apic_result_eq(apic_hits[0][VECTOR_TIMER], 0, "a masked deadline does not fire");

@@ -35,11 +35,11 @@
 #define VECTOR_NEXT 0xe2
 #define DIVIDE_BY_1 0xb
 #define SPURIOUS    0xff
-#define VISIT_STALL (4 * MIGRATE_STALL)
 #define ALIVE	    3	      /* expiries to see at the end */
 #define SOON	    100000000 /* ticks */
 
-static u64 opt_lines = 16, opt_still = 16, opt_spin = 60, opt_sweeps = 2, opt_interval = 50000;
+static u64 opt_lines = 16, opt_still = 16, opt_spin = 60, opt_sweeps = 2, opt_interval = 50000,
+	   opt_stall = MIGRATE_STALL;
 
 static u64 nr_pages, stride;
 static _Atomic bool finish;
@@ -129,7 +129,7 @@ static u64 touch(const u64 *p)
 
 	*(const volatile u64 *)p;
 	ticks = rdtsc() - start;
-	if (unlikely(ticks >= MIGRATE_STALL))
+	if (unlikely(ticks >= opt_stall))
 		outl(MIGRATE_PORT_STALL, (u32)min_u64(ticks, UINT32_MAX));
 	return rdtsc();
 }
@@ -155,7 +155,7 @@ static void visit(struct worker *w, u32 me, u64 page, u64 generation)
 			write_line(l, first_word(page, me, generation, line));
 	}
 	ticks = rdtsc() - ticks;
-	if (unlikely(ticks >= VISIT_STALL))
+	if (unlikely(ticks >= 4 * opt_stall))
 		note_gap(ticks);
 }
 
@@ -192,7 +192,7 @@ static void sweep(struct worker *w, u32 me, u64 generation)
 		if (gap == MIGRATE_LOST) {
 			w->lost_registers++;
 			outl(MIGRATE_PORT_EVENT, MIGRATE_WRONG);
-		} else if (gap >= MIGRATE_STALL) {
+		} else if (gap >= opt_stall) {
 			note_gap(gap);
 		}
 		if (i % LOOK_EVERY == 0) {
@@ -337,6 +337,7 @@ int guest_main(void)
 		{ "spin", &opt_spin, 1, MIB(1), NULL, "looks at the clock between two visits" },
 		{ "sweeps", &opt_sweeps, 0, MIB(1), NULL, "rounds, where no VMM says when to end" },
 		{ "interval", &opt_interval, 10000, MIB(1024), NULL, "of the timer, in its ticks" },
+		{ "stall", &opt_stall, 1, MIB(1024), NULL, "ticks that are reported" },
 	};
 
 	options_parse("migrate", options, ARRAY_SIZE(options));

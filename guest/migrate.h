@@ -17,7 +17,7 @@
 #define MIGRATE_PORT_GAP     0x5ec
 #define MIGRATE_PORTS_END    0x5f0
 
-#define MIGRATE_STALL 2000 /* ticks: what is less is not reported */
+#define MIGRATE_STALL 2000 /* ticks: what is less is not reported, if stall= says no other */
 
 enum migrate_command {
 	MIGRATE_GO_ON,

@@ -89,6 +89,7 @@ write_nested_command()
 	model=host
 	boot=pvh
 	elf_image=/stillpoint.elf
+	qemu_monitor=none # the kernel has no sockets
 	qemu_words '' "$cmdline"
 	eval "printf '%s\n' $qemu_command -L /share -bios qboot.rom"
 )

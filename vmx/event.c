@@ -67,9 +67,10 @@ static u64 interrupted_event(struct vmx_vcpu *v, u64 info)
 }
 
 /*
- * The blocking ends in the VMCS. In Bochs 2.7 it also stays behind in the CPU, where the next entry
- * of whatever VMCS does not end it: under a hypervisor it would come over us, and from us over all
- * guests. The IRET ends it there.
+ * The blocking ends in the VMCS. A VM entry in Bochs 2.7 (until bug #1456 was mended) can block
+ * NMIs and not unblock them: in the CPU it stays, for whatever VMCS comes next, until a guest
+ * executes an IRET. Under a hypervisor that guest can be us: the IRET ends it before we pass it on
+ * to all of ours.
  */
 static void unblock_nmi(void)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Which vCPU's VMCS and registers are in this CPU. */
 #include "hv/host/errno.h"
+#include "hv/host/irq.h"
 #include "hv/host/mem.h"
 #include "hv/host/print.h"
 #include "vmx/internal.h"
@@ -17,6 +18,8 @@ int vmx_load(struct vmx_vcpu *v)
 		vmx_lazy_save(cpu->loaded);
 	if (!vmptrld(virt_to_phys(v->vmcs)))
 		panic("VMPTRLD of vCPU %u failed", v->vpid);
+	/* Of another vCPU's NMI, see unblock_nmi(). */
+	nmi_iret();
 	if (v->cpu < 0) {
 		/* Another CPU may have run it since: what this one's TLB holds is not to be
 		 * trusted. */

@@ -12,18 +12,19 @@ nested()
 }
 
 case ${1:-} in
-list) printf '%s\n' usage ;;
-1-cpu) nested --cpus 1 machine n=20 entry exits n=16 batches=10 ;;
-basics) nested timers n=20 nmi n=30 ;;
-kick) nested kick samples=10 requests=16 events=5 transport=nmi ;;
+list) printf '%s\n' rules wild guests hop signals wait pause memory apic guest usage ;;
+rules) nested --cpus 1 machine n=20 entry exits n=16 batches=10 ;;
+wild) nested --cpus 1 wild n=1 cpus=1 ;;
+guests) nested --cpus 1 guests cpus=1 ;;
+hop) nested --cpus 1 hop every=3000000 ;;
+signals) nested timers n=20 nmi n=30 kick samples=10 requests=16 events=5 transport=nmi ;;
 wait) nested wait events=20 ;;
 pause) nested pause ticks=20000 mib=1 do=check ;;
-missing) nested missing takes=4 pages=4 ;;
+memory) nested missing takes=4 pages=4 migrate do=move way=exit rounds=0 ;;
+apic) nested apic do=ladder rung=register mode=x2apic ;;
 guest)
-	for program in hello memory; do
-		stillpoint 0 guest "$BUILD/guest/$program.elf" --machine nested --timeout 600
-		says '^# Stillpoint on qemu: '
-	done
+	stillpoint 0 guest "$BUILD/guest/hello.elf" --machine nested --timeout 600
+	says '^# Stillpoint on qemu: '
 	;;
 usage)
 	stillpoint 2 run --machine nested --firmware uefi
