@@ -50,16 +50,20 @@ run_linux()
 	program,*) STILLPOINT_NO_BUILD='' build linux-boot ;;
 	*) STILLPOINT_NO_BUILD='' build linux ;;
 	esac
-	case ${program:+program},${words%% *} in
-	,selftests) run_selftests ;;
+	case $machine,${program:+program},${words%% *} in
+	bochs,,apic) apicv=yes ;;
+	*,,selftests) run_selftests ;;
 	esac
 	clear_folder
 	boot_linux "$arguments"
 }
 
-# run_selftests: those that $words name, or all of linux/selftests. In Bochs the tests that need APICv
-# have a boot of their own, see kernel_parameters: the parameters cannot be changed later.
+# Whether KVM is to use APICv although Bochs has no posted interrupts: without it there is no APIC-access
+# page that could move.
 apicv=no
+
+# run_selftests: those that $words name, or all of linux/selftests. In Bochs the tests that need APICv
+# have a boot of their own: the parameter cannot be changed later.
 run_selftests()
 {
 	names=${words#selftests}
@@ -158,13 +162,8 @@ kernel_parameters()
 		corei7_skylake_x) parameters="$parameters noxsave tsc_early_khz=10000" ;;
 		esac
 	fi
-	# Without posted interrupts Bochs has no APICv, and so no APIC-access page that could move. There
-	# the heartbeat must not come between a virtual interrupt and its delivery.
-	case $machine,${program:+program},${words%% *},$apicv in
-	bochs,,apic,* | bochs,,selftests,yes)
-		parameters="$parameters kvm_intel.apicv_without_pi=1 kvm_intel.heartbeat=0"
-		;;
-	esac
+	# The heartbeat must not come between a virtual interrupt and its delivery.
+	[ $apicv = no ] || parameters="$parameters kvm_intel.apicv_without_pi=1 kvm_intel.heartbeat=0"
 	# Elsewhere a second is the host's, who may have other things to do. And see linux/init.c.
 	[ "$machine" = bochs ] || parameters="$parameters STILLPOINT_PATIENCE=10 STILLPOINT_KEEP_VM=1"
 	printf '%s' "$parameters${append:+ $append} STILLPOINT_KERNEL=$kernel"
