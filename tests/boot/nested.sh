@@ -21,7 +21,7 @@ signals) nested timers n=20 nmi n=30 kick samples=10 requests=16 events=5 transp
 wait) nested wait events=20 ;;
 pause) nested pause ticks=20000 mib=1 do=check ;;
 memory) nested missing takes=4 pages=4 migrate do=move way=exit rounds=0 ;;
-apic) nested apic do=ladder rung=register mode=x2apic ;;
+apic) nested apic ipis=50 migrations=10 rung=register ;;
 guest)
 	stillpoint 0 guest "$BUILD/guest/hello.elf" --machine nested --timeout 600
 	says '^# Stillpoint on qemu: '
