@@ -135,13 +135,15 @@ def question_pause(data):
     # Which part is long on KVM, by the last way that was measured there.
     kvm = [words for side, _, words in PAUSED if side != "stillpoint" and any(words in f for f in shown.values())]
     if kvm:
-        poles = []
-        for key, found in shown.items():
+        poles = {}
+        for found in shown.values():
             if kvm[-1] in found:
                 parts = found[kvm[-1]]
                 share, part = max(zip(parts, ("stopping", "the change", "faulting in")))
-                poles.append(f"{part} for {key} ({percent(share, sum(parts))})")
-        answer.sentence += f" What is long there is {listed(poles)} ({kvm[-1]})."
+                poles.setdefault(part, []).append((share / sum(parts), percent(share, sum(parts))))
+        said = [f"{part} ({' to '.join(dict.fromkeys((min(shares)[1], max(shares)[1])))}, "
+                f"{len(shares)} of {sum(map(len, poles.values()))} configurations)" for part, shares in poles.items()]
+        answer.sentence += f" What is long there is {listed(said)} ({kvm[-1]})."
     return answer
 
 
