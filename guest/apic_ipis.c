@@ -10,7 +10,7 @@
 
 #define VECTOR_IPI  0x81
 #define NR_PINGS    500
-#define WAIT_ROUNDS 2000
+#define WAIT_ROUNDS 20000 /* or until all is there: who shares a CPU has to wait for its turn */
 #define NR_LOWEST   64
 #define DFR_FLAT    0xffffffff
 #define DFR_CLUSTER 0x0fffffff
