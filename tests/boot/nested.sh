@@ -12,10 +12,11 @@ nested()
 }
 
 case ${1:-} in
-list) printf '%s\n' rules wild guests hop signals wait pause memory apic guest usage ;;
+list) printf '%s\n' rules wild guests rungs hop signals wait pause memory apic guest usage ;;
 rules) nested --cpus 1 machine n=20 entry exits n=16 batches=10 ;;
 wild) nested --cpus 1 wild n=1 cpus=1 ;;
 guests) nested --cpus 1 guests cpus=1 ;;
+rungs) nested --cpus 1 apic-guests rung=register ;;
 hop) nested --cpus 1 hop every=3000000 ;;
 signals) nested timers n=20 nmi n=30 kick samples=10 requests=16 events=5 transport=nmi ;;
 wait) nested wait events=20 ;;
