@@ -58,7 +58,7 @@ static const char *missing_for(const struct journey *j)
 	const char *missing;
 
 	if (j->steps && cpuid(1, 0).ecx & CPUID1_ECX_HYPERVISOR)
-		return "a hypervisor below maps memory in the middle of a step";
+		return "there is a hypervisor below: if it runs in Bochs, steps come twice";
 	if (!j->rungs)
 		return NULL;
 	missing = vmx_apic_missing(j->to);

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "hv/host/chaos.h"
+#include "tests/unit/meddle.h"
 #include "tests/unit/memory_fixture.h"
 
 /* --- the gate -------------------------------------------------------------------------------- */
@@ -64,8 +64,6 @@ static void test_gate(void **state)
 
 /* --- what changes meanwhile ------------------------------------------------------------------ */
 
-static unsigned int meddled;
-
 /* At a race point: the page at BASE + 7 pages moves, once. */
 static void move_it(void)
 {
@@ -73,19 +71,6 @@ static void move_it(void)
 		return;
 	assert_int_equal(fake_locks_held(), 0);
 	assert_int_equal(backing_move(shown, 7 * K4, K4, 0xbb), 0);
-}
-
-static void meddle(u64 seed, void (*how)(void))
-{
-	chaos_init(seed);
-	meddled = 0;
-	fake_machine.on_spin = how;
-}
-
-static void no_more(void)
-{
-	chaos_off();
-	fake_machine.on_spin = NULL;
 }
 
 /* Whenever it moves: what is mapped afterwards is where it is now. */

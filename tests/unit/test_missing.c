@@ -12,12 +12,12 @@
 
 #include <cmocka.h>
 
-#include "hv/host/chaos.h"
 #include "hv/host/counter.h"
 #include "hv/host/errno.h"
 #include "hv/vm/backing.h"
 #include "tests/unit/fake_host.h"
 #include "tests/unit/fake_machine.h"
+#include "tests/unit/meddle.h"
 #include "tests/unit/missing_fixture.h"
 #include "vmx/controls.h"
 
@@ -314,25 +314,10 @@ static void test_flag_cleared(void **state)
 /* --- in the middle of a fault ------------------------------------------------------------------
  */
 
-static unsigned int meddled;
-
 static void resolve_it(void)
 {
 	if (!fake_locks_held() && !meddled++)
 		bring(PAGE);
-}
-
-static void meddle(u64 seed, void (*how)(void))
-{
-	chaos_init(seed);
-	meddled = 0;
-	fake_machine.on_spin = how;
-}
-
-static void no_more(void)
-{
-	chaos_off();
-	fake_machine.on_spin = NULL;
 }
 
 /* Somebody else brings the page: an exit more, or none; the guest goes on with the next run. */
